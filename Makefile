@@ -74,7 +74,7 @@ format: env ## Format the code and mend what ruff can mend.
 	$(BIN)/ruff check --fix .
 
 docs: env ## Write the pages of settings and commands, and docs/schema, anew from the code.
-	$(BIN)/python -m contimg_resources.cli.docs_pages docs
+	$(BIN)/python -m tools.docs_pages docs
 
 site: env ## Build the documentation as a site in build/site (mkdocs serve shows it while you write).
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

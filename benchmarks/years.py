@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from benchmarks.measure import measured
 from contimg_resources.core.keys import partition_key
-from contimg_resources.database import Database, now_mjd
+from contimg_resources.database import now_mjd
 from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.instrument.dsa110 import active_stations
 from contimg_resources.observations.model import (
@@ -65,10 +65,11 @@ def fill_stores(workshop: Workshop, n_observations: int, n_sets: int) -> Filled:
     mids = [end_mjd - _STEP_DAYS * (n_observations - 1 - i) for i in range(n_observations)]
     template = _observation(workshop.settings.incoming_dir / "x.ms", mids[0])
     set_mids = [end_mjd - (n_sets - 1 - i) / _SETS_A_DAY for i in range(n_sets)]
-    with _writing(workshop.registry) as connection:
+    with workshop.registry.write() as connection:
         for i, mid in enumerate(set_mids):
             _insert_set(connection, template, i, mid)
-    with _writing(workshop.products) as connection:
+    # The stores have no methods for bulk rows.
+    with workshop.products.write() as connection:
         for start in range(0, n_observations, _CHUNK):
             rows = _rows_of(workshop.settings, template, mids[start : start + _CHUNK], set_mids)
             for table, values in rows.items():
@@ -101,12 +102,6 @@ def _fill_mosaics(workshop: Workshop) -> None:
 def timed(question: Callable[[], object], repeats: int = _REPEATS) -> float:
     """Return the median time of a query, seconds."""
     return median(measured(question).seconds for _ in range(repeats))
-
-
-def _writing(store: Any) -> Any:
-    # The stores have no methods for bulk rows.
-    database: Database = store._database
-    return database.write()
 
 
 def _observation(path: Path, mid_mjd: float) -> Observation:

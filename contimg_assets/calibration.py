@@ -8,9 +8,10 @@ from contimg_assets.descriptions import describe_calibrated, describe_set
 from contimg_assets.failures import told_to_dagster
 from contimg_assets.partitions import calibration_mjd, observation_key, observation_mjd
 from contimg_assets.telling import content_version, log_progress
-from contimg_resources import steps
 from contimg_resources.core.errors import CalibrationFailed
+from contimg_resources.steps.calibrating import calibrate_observation
 from contimg_resources.steps.resource import uses
+from contimg_resources.steps.solving import solve_observation
 from contimg_resources.steps.workshop import Workshop
 
 
@@ -49,7 +50,7 @@ def caltable_set(
     key = observation_key(context)
     with told_to_dagster():
         try:
-            solved = steps.solve_observation(
+            solved = solve_observation(
                 workshop, key, run_id=context.run.run_id, progress=log_progress(context)
             )
         except CalibrationFailed as failure:
@@ -95,7 +96,7 @@ def calibrated_ms(
     """
     key = observation_key(context)
     with told_to_dagster():
-        calibrated = steps.calibrate_observation(
+        calibrated = calibrate_observation(
             workshop, key, run_id=context.run.run_id, progress=log_progress(context)
         )
         return dg.MaterializeResult(

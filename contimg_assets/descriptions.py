@@ -13,24 +13,22 @@ from typing import Any
 
 import dagster as dg
 
-from contimg_assets.telling import drawing, picture, preview
+from contimg_assets.telling import drawing, listed, picture, preview
 from contimg_resources.calibration.solve.model import SolvedCaltable
 from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.imaging.model import ImageFiles, Source
 from contimg_resources.mosaics.model import TileInMosaic
 from contimg_resources.products.model import ImageRecord, ObservationRecord
 from contimg_resources.registry.model import ActiveCaltables, CaltableSet
-from contimg_resources.steps import (
-    Arrived,
-    Calibrated,
-    DayLog,
-    Imaged,
-    Measured,
-    MeasurementSetMade,
-    Mosaicked,
-    Solved,
-)
+from contimg_resources.steps.arriving import Arrived
+from contimg_resources.steps.calibrating import Calibrated
+from contimg_resources.steps.converting import MeasurementSetMade
+from contimg_resources.steps.day import DayLog
+from contimg_resources.steps.imaging import Imaged
+from contimg_resources.steps.mosaicking import Mosaicked
+from contimg_resources.steps.photometry import Measured
 from contimg_resources.steps.reprocessing import Chosen
+from contimg_resources.steps.solving import Solved
 from contimg_resources.steps.staleness import Stale
 
 Metadata = dict[str, Any]
@@ -49,7 +47,7 @@ def describe_arrival(arrived: Arrived) -> Metadata:
     return _tidy(
         {
             "path": dg.MetadataValue.path(files[0].path.parent if files else observation.path),
-            **({"n_sub_bands": len(files)} if files else {}),
+            "n_sub_bands": len(files) or None,
             "outcome": arrived.outcome.value,
             "start_utc": isot_from_mjd(observation.start_mjd),
             "end_utc": isot_from_mjd(observation.end_mjd),
@@ -66,7 +64,7 @@ def describe_arrival(arrived: Arrived) -> Metadata:
             or "none",
             "caltables": arrived.reason,
             "n_repeated_rows": observation.n_repeated_rows,
-            **({"notes": "; ".join(observation.notes)} if observation.notes else {}),
+            "notes": "; ".join(observation.notes) or None,
         }
     )
 
@@ -78,23 +76,17 @@ def describe_measurement_set(made: MeasurementSetMade) -> Metadata:
     is_there = made.made is not None or not observation.sub_bands
     return _tidy(
         {
-            **({"path": dg.MetadataValue.path(observation.path)} if is_there else {}),
+            "path": dg.MetadataValue.path(observation.path) if is_there else None,
             "origin": _origin_of_ms(made),
             "mid_mjd": observation.mid_mjd,
             "n_rows": observation.n_rows,
             "flag_fraction": observation.flagged_fraction,
             "n_antennas_working": len(observation.working_antennas),
-            **(
-                {
-                    "n_sub_bands": len(observation.sub_bands),
-                    "missing_sub_bands": missing or "none",
-                    "size_bytes": made.made.size_bytes,
-                }
-                if made.made
-                else {}
-            ),
-            **({"engine_s": made.engine_s} if conversion else {}),
-            **({"notes": "; ".join(observation.notes)} if observation.notes else {}),
+            "n_sub_bands": len(observation.sub_bands) if made.made else None,
+            "missing_sub_bands": (missing or "none") if made.made else None,
+            "size_bytes": made.made.size_bytes if made.made else None,
+            "engine_s": made.engine_s if conversion else None,
+            "notes": "; ".join(observation.notes) or None,
         }
     )
 
@@ -120,21 +112,17 @@ def describe_set(solved: Solved) -> Metadata:
             "flag_fraction": result.flagged_fraction,
             "n_antennas_working": result.working_antennas,
             "engine_s": solved.engine_s,
-            **{
-                f"median_snr_{t.type.value.lower()}": t.quality.median_snr
-                for t in result.tables
-                if t.quality.median_snr is not None
-            },
+            **{f"median_snr_{t.type.value.lower()}": t.quality.median_snr for t in result.tables},
             **{
                 f"flag_fraction_{t.type.value.lower()}": t.quality.flagged_fraction
                 for t in result.tables
             },
-            "quality": dg.MetadataValue.table([_quality(t) for t in result.tables]),
-            **({"solutions": drawing(result.plots[0], solved.set.name)} if result.plots else {}),
+            "quality": listed(_quality(t) for t in result.tables),
+            "solutions": drawing(result.plots[0], solved.set.name) if result.plots else None,
             "plots": dg.MetadataValue.md(
                 "\n".join(f"- `{plot}`" for plot in (*result.plots, *solved.diagnostics)) or "none"
             ),
-            **({"notes": "; ".join(solved.notes)} if solved.notes else {}),
+            "notes": "; ".join(solved.notes) or None,
         }
     )
 
@@ -142,11 +130,10 @@ def describe_set(solved: Solved) -> Metadata:
 def describe_calibrated(calibrated: Calibrated) -> Metadata:
     """Describe the applied set, with version and checksums, and the flagged fractions."""
     result, conversion = calibrated.result, calibrated.conversion
-    read = {} if conversion is None else {"n_sub_bands": len(conversion.sub_bands)}
     return _tidy(
         {
             "ms": dg.MetadataValue.path(result.ms),
-            **read,
+            "n_sub_bands": None if conversion is None else len(conversion.sub_bands),
             **_describe_active(calibrated.active),
             "flag_fraction": result.flagged_fraction,
             "flag_fraction_arrived": result.input_flagged_fraction,
@@ -185,9 +172,7 @@ def describe_image(imaged: Imaged) -> Metadata:
             "cell_arcsec": result.grid.cell_arcsec,
             "frequency_mhz": result.frequency_hz / 1e6,
             **_direction("center", (result.grid.ra_deg, result.grid.dec_deg)),
-            "sources": dg.MetadataValue.table([_source(s) for s in result.sources[:_MAX_SOURCES]])
-            if result.sources
-            else "none",
+            "sources": listed(_source(s) for s in result.sources[:_MAX_SOURCES]),
             "files": dg.MetadataValue.path(result.directory),
         }
     )
@@ -199,16 +184,15 @@ def describe_added(record: ObservationRecord, image: ImageRecord | None, files: 
     numbers = {} if image is None else asdict(image)
     return _tidy(
         {
-            **({"image": preview(thumbnail, record.key)} if thumbnail.is_file() else {}),
+            "image": preview(thumbnail, record.key) if thumbnail.is_file() else None,
             "made_elsewhere": dg.MetadataValue.path(record.path),
             "declination_deg": record.declination_deg,
             **{
-                name: numbers[name]
+                name: numbers.get(name)
                 for name in (
                     *("rms_mjy", "peak_jy", "dynamic_range"),
                     *("bmaj_arcsec", "bmin_arcsec", "bpa_deg", "n_sources"),
                 )
-                if numbers.get(name) is not None
             },
             "files": dg.MetadataValue.path(files),
         }
@@ -237,15 +221,8 @@ def describe_mosaic(made: Mosaicked) -> Metadata:
             "built_anew": result.rebuilt,
             "n_added": len(result.added),
             **_direction("center", (result.grid.ra_deg, result.grid.dec_deg)),
-            "tiles": dg.MetadataValue.table([_tile(t) for t in result.tiles]),
-            "refused": dg.MetadataValue.table(
-                [
-                    dg.TableRecord({"observation": key, "why": why})
-                    for key, why in result.refused.items()
-                ]
-            )
-            if result.refused
-            else "none",
+            "tiles": listed(_tile(t) for t in result.tiles),
+            "refused": listed({"observation": k, "why": why} for k, why in result.refused.items()),
             "files": dg.MetadataValue.path(result.directory),
         }
     )
@@ -293,9 +270,7 @@ def describe_day(log: DayLog) -> Metadata:
             "n_caltable_sets": len(log.caltable_sets),
             "n_gaps": len(log.gaps),
             "largest_gap_s": max((gap.length_s for gap in log.gaps), default=0.0),
-            "observations": dg.MetadataValue.table([_line(o, log) for o in log.observations])
-            if log.observations
-            else "none",
+            "observations": listed(_line(o, log) for o in log.observations),
         }
     )
 
@@ -309,11 +284,7 @@ def describe_reprocessed(chosen: Sequence[Chosen], backfill_id: str | None) -> M
         "backfill": dg.MetadataValue.md(f"[{backfill_id}](/runs/b/{backfill_id})")
         if backfill_id
         else "none",
-        "left_out": dg.MetadataValue.table(
-            [dg.TableRecord({"observation": c.key, "why": c.hindrance}) for c in left_out]
-        )
-        if left_out
-        else "none",
+        "left_out": listed({"observation": c.key, "why": c.hindrance} for c in left_out),
     }
 
 
@@ -321,29 +292,24 @@ def describe_stale(stale: Sequence[Stale]) -> Metadata:
     """List the observations whose products are stale."""
     return {
         "n_stale": len({s.key for s in stale}),
-        "stale": dg.MetadataValue.table(
-            [
-                dg.TableRecord(
-                    {
-                        "observation": s.key,
-                        "made with": s.applied,
-                        "would get now": s.now or "none",
-                        "why": s.why,
-                    }
-                )
-                for s in stale[:_MAX_STALE]
-            ]
-        )
-        if stale
-        else "none",
+        "stale": listed(
+            {
+                "observation": s.key,
+                "made with": s.applied,
+                "would get now": s.now or "none",
+                "why": s.why,
+            }
+            for s in stale[:_MAX_STALE]
+        ),
     }
 
 
 def _tidy(metadata: Metadata) -> Metadata:
-    """Return the metadata with rounded floats, which are easier to read on a page."""
+    """Return the metadata that isn't None, with floats rounded, which is easier to read."""
     return {
         name: _shortened(name, value) if isinstance(value, float) else value
         for name, value in metadata.items()
+        if value is not None
     }
 
 
@@ -365,72 +331,60 @@ def _describe_registered(caltables: CaltableSet) -> Metadata:
         "caltable_set": caltables.name,
         "caltable_version": caltables.version,
         "n_caltables": len(caltables.tables),
-        "caltables": dg.MetadataValue.table(
-            [
-                dg.TableRecord(
-                    {
-                        "order": table.apply_order,
-                        "type": table.type.value,
-                        "path": str(table.path),
-                        "checksum": table.checksum,
-                    }
-                )
-                for table in caltables.tables
-            ]
+        "caltables": listed(
+            {
+                "order": table.apply_order,
+                "type": table.type.value,
+                "path": str(table.path),
+                "checksum": table.checksum,
+            }
+            for table in caltables.tables
         ),
     }
 
 
-def _quality(table: SolvedCaltable) -> dg.TableRecord:
+def _quality(table: SolvedCaltable) -> Metadata:
     quality = table.quality
-    return dg.TableRecord(
-        {
-            "type": table.type.value,
-            "median_snr": _rounded(quality.median_snr),
-            "flag_fraction": round(quality.flagged_fraction, 4),
-            "amplitude_scatter": _rounded(quality.amplitude_scatter),
-            "phase_scatter_deg": _rounded(quality.phase_scatter_deg),
-            "solutions": quality.n_solutions,
-            "dead_antennas": quality.n_dead_antennas,
-        }
-    )
+    return {
+        "type": table.type.value,
+        "median_snr": _rounded(quality.median_snr),
+        "flag_fraction": round(quality.flagged_fraction, 4),
+        "amplitude_scatter": _rounded(quality.amplitude_scatter),
+        "phase_scatter_deg": _rounded(quality.phase_scatter_deg),
+        "solutions": quality.n_solutions,
+        "dead_antennas": quality.n_dead_antennas,
+    }
 
 
-def _source(source: Source) -> dg.TableRecord:
-    return dg.TableRecord(
-        {
-            "ra_deg": round(source.ra_deg, 5),
-            "dec_deg": round(source.dec_deg, 5),
-            "flux_jy": round(source.flux_jy, 5),
-            "error_jy": round(source.flux_error_jy, 5),
-            "snr": round(source.snr, 1),
-            "primary_beam": round(source.primary_beam, 3),
-        }
-    )
+def _source(source: Source) -> Metadata:
+    return {
+        "ra_deg": round(source.ra_deg, 5),
+        "dec_deg": round(source.dec_deg, 5),
+        "flux_jy": round(source.flux_jy, 5),
+        "error_jy": round(source.flux_error_jy, 5),
+        "snr": round(source.snr, 1),
+        "primary_beam": round(source.primary_beam, 3),
+    }
 
 
-def _tile(tile: TileInMosaic) -> dg.TableRecord:
-    return dg.TableRecord(
-        {
-            "observation": tile.key,
-            "rms_mjy": _rounded(1e3 * tile.rms_jy),
-            "bmaj_arcsec": round(tile.beam.major_arcsec, 2),
-            "bmin_arcsec": round(tile.beam.minor_arcsec, 2),
-        }
-    )
+def _tile(tile: TileInMosaic) -> Metadata:
+    return {
+        "observation": tile.key,
+        "rms_mjy": _rounded(1e3 * tile.rms_jy),
+        "bmaj_arcsec": round(tile.beam.major_arcsec, 2),
+        "bmin_arcsec": round(tile.beam.minor_arcsec, 2),
+    }
 
 
-def _line(observation: ObservationRecord, log: DayLog) -> dg.TableRecord:
+def _line(observation: ObservationRecord, log: DayLog) -> Metadata:
     image = log.images.get(observation.key)
-    return dg.TableRecord(
-        {
-            "key": observation.key,
-            "state": observation.state.value,
-            "calibrator": observation.calibrator,
-            "rms_mjy": _rounded(image.rms_mjy if image else None),
-            "reason": observation.reason,
-        }
-    )
+    return {
+        "key": observation.key,
+        "state": observation.state.value,
+        "calibrator": observation.calibrator,
+        "rms_mjy": _rounded(image.rms_mjy if image else None),
+        "reason": observation.reason,
+    }
 
 
 def _direction(name: str, ra_dec_deg: tuple[float, float] | None) -> Metadata:

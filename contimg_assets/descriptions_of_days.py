@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 
 from contimg_assets.descriptions import Metadata
-from contimg_assets.telling import drawing, preview
+from contimg_assets.telling import drawing, listed, preview
 from contimg_resources.core.times import utc_day
 from contimg_resources.products.events import CandidateRecord, MarkRecord
 from contimg_resources.steps.candidates import Searched
@@ -54,25 +54,19 @@ def describe_variability(measured: DayOfVariability) -> Metadata:
             if math.isfinite(floor)
             else {"floor": "not measured: too few reference sources; 0 is used"}
         ),
-        "variables": dg.MetadataValue.table(
-            [
-                dg.TableRecord(
-                    {
-                        "source": str(table.source_id[i]),
-                        "n_epochs": int(table.n_epochs[i]),
-                        "mean_flux_mjy": _short(1e3 * table.mean_flux_jy[i]),
-                        "eta": _short(table.eta[i]),
-                        "V": _short(table.v[i]),
-                        "modulation_index": _short(table.modulation_index[i]),
-                        "pair_vs": _short(table.pair_vs[i]),
-                        "pair_m": _short(table.pair_m[i]),
-                    }
-                )
-                for i in chosen[:_MAX_LISTED]
-            ]
-        )
-        if chosen
-        else "none",
+        "variables": listed(
+            {
+                "source": str(table.source_id[i]),
+                "n_epochs": int(table.n_epochs[i]),
+                "mean_flux_mjy": _short(1e3 * table.mean_flux_jy[i]),
+                "eta": _short(table.eta[i]),
+                "V": _short(table.v[i]),
+                "modulation_index": _short(table.modulation_index[i]),
+                "pair_vs": _short(table.pair_vs[i]),
+                "pair_m": _short(table.pair_m[i]),
+            }
+            for i in chosen[:_MAX_LISTED]
+        ),
         "measures": dg.MetadataValue.path(measured.path),
     }
 
@@ -88,39 +82,20 @@ def describe_candidates(searched: Searched, marks: Mapping[str, MarkRecord]) -> 
         "source_years": _short(searched.source_years),
         "n_sources": searched.n_sources,
         "summary": searched.words,
-        "candidates": dg.MetadataValue.table(
-            [_line(c, marks.get(c.id)) for c in searched.candidates[:_MAX_LISTED]]
-        )
-        if searched.candidates
-        else "none",
-        "refused": dg.MetadataValue.table(
-            [
-                dg.TableRecord(
-                    {
-                        "source": r.source_id,
-                        "middle": str(utc_day(r.mid_mjd)),
-                        "width_days": _short(r.width_days),
-                        "score": _short(r.score),
-                        "why": r.outcome.value,
-                    }
-                )
-                for r in searched.rejected[:_MAX_LISTED]
-            ]
-        )
-        if searched.rejected
-        else "none",
-        "n_not_searched": len(searched.unsearched),
-        **(
+        "candidates": listed(_line(c, marks.get(c.id)) for c in searched.candidates[:_MAX_LISTED]),
+        "refused": listed(
             {
-                "not_searched": dg.MetadataValue.table(
-                    [
-                        dg.TableRecord({"source": u.source_id, "why": u.reason})
-                        for u in searched.unsearched[:_MAX_LISTED]
-                    ]
-                )
+                "source": r.source_id,
+                "middle": str(utc_day(r.mid_mjd)),
+                "width_days": _short(r.width_days),
+                "score": _short(r.score),
+                "why": r.outcome.value,
             }
-            if searched.unsearched
-            else {}
+            for r in searched.rejected[:_MAX_LISTED]
+        ),
+        "n_not_searched": len(searched.unsearched),
+        "not_searched": listed(
+            {"source": u.source_id, "why": u.reason} for u in searched.unsearched[:_MAX_LISTED]
         ),
     }
 
@@ -164,20 +139,18 @@ def describe_export(exported: Exported) -> Metadata:
     }
 
 
-def _line(candidate: CandidateRecord, mark: MarkRecord | None) -> dg.TableRecord:
+def _line(candidate: CandidateRecord, mark: MarkRecord | None) -> Metadata:
     told = candidate.parameters
-    return dg.TableRecord(
-        {
-            "candidate": candidate.id,
-            "source": candidate.source_id,
-            "state": candidate.state.value,
-            "middle": str(utc_day(candidate.mid_mjd)),
-            "depth_percent": f"{100 * told.depth:.1f} ± {100 * told.depth_error:.1f}",
-            "width_days": f"{told.width_days:.1f} ± {told.width_error_days:.1f}",
-            "score": _short(candidate.score),
-            "mark": mark.mark.value if mark else "",
-        }
-    )
+    return {
+        "candidate": candidate.id,
+        "source": candidate.source_id,
+        "state": candidate.state.value,
+        "middle": str(utc_day(candidate.mid_mjd)),
+        "depth_percent": f"{100 * told.depth:.1f} ± {100 * told.depth_error:.1f}",
+        "width_days": f"{told.width_days:.1f} ± {told.width_error_days:.1f}",
+        "score": _short(candidate.score),
+        "mark": mark.mark.value if mark else "",
+    }
 
 
 def _short(value: float) -> float | str:

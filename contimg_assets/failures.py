@@ -5,12 +5,13 @@ Doesn't: deciding what is transient (see `contimg_resources.core.errors`), nor a
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import takewhile
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NoReturn
 
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
@@ -89,38 +90,36 @@ def told_to_dagster() -> Iterator[None]:
         cause = Cause.CUT_OFF if error.transient else Cause.ITS_OWN
         if error.of_surroundings:
             cause = Cause.SURROUNDINGS
-        failure = dg.Failure(
-            description=error.message,
-            metadata={
-                "error": type(error).__name__,
-                # Dagster can't store our enumerations.
-                _CAUSE: cause.value,
-                **_metadata(error.details),
-            },
-            allow_retries=error.transient,
-        )
-        failure.__cause__ = error
-        if error.transient:
-            raise dg.RetryRequested(MAX_RETRIES, RETRY_DELAY_S) from failure
-        raise failure from error
+        _fail(error, error.message, cause, transient=error.transient, details=error.details)
     except Exception as error:
         # A disk that is full or not writable may be writable a minute later, and so may Dagster's
         # storage on it; nothing else may.
         full = isinstance(error, OSError) and error.errno in (*FULL, *REFUSED)
         transient = full or type(error).__name__ == _OF_DATABASE
-        failure = dg.Failure(
-            # SQLAlchemy adds the statement, with all values that should have been stored.
-            description=f"{type(error).__name__}: {str(error).partition(_STATEMENT)[0]}",
-            metadata={
-                "error": type(error).__name__,
-                _CAUSE: (Cause.SURROUNDINGS if transient else Cause.ITS_OWN).value,
-            },
-            allow_retries=transient,
-        )
-        failure.__cause__ = error
-        if transient:
-            raise dg.RetryRequested(MAX_RETRIES, RETRY_DELAY_S) from failure
-        raise failure from error
+        cause = Cause.SURROUNDINGS if transient else Cause.ITS_OWN
+        # SQLAlchemy adds the statement, with all values that should have been stored.
+        words = f"{type(error).__name__}: {str(error).partition(_STATEMENT)[0]}"
+        _fail(error, words, cause, transient=transient)
+
+
+def _fail(
+    error: Exception,
+    words: str,
+    cause: Cause,
+    *,
+    transient: bool,
+    details: Mapping[str, Any] = MappingProxyType({}),
+) -> NoReturn:
+    failure = dg.Failure(
+        description=words,
+        # Dagster can't store our enumerations.
+        metadata={"error": type(error).__name__, _CAUSE: cause.value, **_metadata(details)},
+        allow_retries=transient,
+    )
+    failure.__cause__ = error
+    if transient:
+        raise dg.RetryRequested(MAX_RETRIES, RETRY_DELAY_S) from failure
+    raise failure from error
 
 
 def failed_steps(context: dg.RunFailureSensorContext) -> list[FailedStep]:
@@ -261,7 +260,7 @@ def _met(error: SerializableErrorInfo) -> SerializableErrorInfo | None:
     return None
 
 
-def _metadata(details: dict[str, Any]) -> dict[str, Any]:
+def _metadata(details: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value if isinstance(value, str | int | float) else dg.MetadataValue.json(value)
         for name, value in details.items()

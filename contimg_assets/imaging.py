@@ -9,7 +9,7 @@ from contimg_assets.descriptions import describe_image
 from contimg_assets.failures import told_to_dagster
 from contimg_assets.partitions import observation_key, observation_mjd
 from contimg_assets.telling import check_result, content_version, log_progress
-from contimg_resources import steps
+from contimg_resources.steps.imaging import image_observation
 from contimg_resources.steps.resource import uses
 from contimg_resources.steps.workshop import Workshop
 
@@ -55,7 +55,7 @@ def image_5min(
     """
     key = observation_key(context)
     with told_to_dagster():
-        imaged = steps.image_observation(
+        imaged = image_observation(
             workshop, key, run_id=context.run.run_id, progress=log_progress(context)
         )
         yield dg.MaterializeResult(

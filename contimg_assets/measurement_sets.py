@@ -8,8 +8,8 @@ from contimg_assets.descriptions import describe_measurement_set
 from contimg_assets.failures import told_to_dagster
 from contimg_assets.partitions import observation_key, observation_mjd
 from contimg_assets.telling import check_result, content_version, log_progress
-from contimg_resources import steps
 from contimg_resources.core.errors import UnreadableObservation
+from contimg_resources.steps.converting import make_measurement_set
 from contimg_resources.steps.resource import uses
 from contimg_resources.steps.workshop import Workshop
 
@@ -59,7 +59,7 @@ def measurement_set(
     key = observation_key(context)
     with told_to_dagster():
         try:
-            made = steps.make_measurement_set(
+            made = make_measurement_set(
                 workshop, key, run_id=context.run.run_id, progress=log_progress(context)
             )
         except UnreadableObservation as error:

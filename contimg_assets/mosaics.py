@@ -9,7 +9,7 @@ from contimg_assets.failures import told_to_dagster
 from contimg_assets.imaging import image_5min
 from contimg_assets.partitions import mosaic_key_of, mosaic_mjd
 from contimg_assets.telling import check_result, content_version, log_progress
-from contimg_resources import steps
+from contimg_resources.steps.mosaicking import mosaic_observations
 from contimg_resources.steps.resource import uses
 from contimg_resources.steps.workshop import Workshop
 
@@ -50,7 +50,7 @@ def mosaic_60min(
     """
     key = mosaic_key_of(context)
     with told_to_dagster():
-        made = steps.mosaic_observations(
+        made = mosaic_observations(
             workshop, key, run_id=context.run.run_id, progress=log_progress(context)
         )
         yield dg.MaterializeResult(

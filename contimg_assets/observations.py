@@ -8,7 +8,7 @@ from contimg_assets.imaging import image_5min
 from contimg_assets.measurement_sets import incoming_sub_bands
 from contimg_assets.partitions import observation_mjd, utc_day
 from contimg_assets.telling import content_version
-from contimg_resources import steps
+from contimg_resources.steps.day import day_log
 from contimg_resources.steps.resource import uses
 from contimg_resources.steps.workshop import Workshop
 
@@ -44,7 +44,7 @@ def observation_log(
 ) -> dg.MaterializeResult[None]:
     """Summarize one UTC day: observations that arrived, were imaged, wait or failed, and why."""
     with told_to_dagster():
-        log = steps.day_log(workshop, context.partition_time_window.start.date())
+        log = day_log(workshop, context.partition_time_window.start.date())
         return dg.MaterializeResult(
             metadata=describe_day(log), data_version=content_version(repr(log))
         )

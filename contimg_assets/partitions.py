@@ -62,7 +62,8 @@ def in_chunks(keys: list[str]) -> Iterator[list[str]]:
 
 
 def add_requests(
-    definition: dg.DynamicPartitionsDefinition, keys: list[str]
+    instance: dg.DagsterInstance, definition: dg.DynamicPartitionsDefinition, keys: set[str]
 ) -> list[dg.AddDynamicPartitionsRequest]:
-    """Return the requests that add `keys`, in chunks that Dagster accepts."""
-    return [definition.build_add_request(some) for some in in_chunks(keys)]
+    """Return the requests that add those keys that Dagster lacks, in chunks that it accepts."""
+    there = set(instance.get_dynamic_partitions(definition.name or "")) if keys else set()
+    return [definition.build_add_request(some) for some in in_chunks(sorted(keys - there))]

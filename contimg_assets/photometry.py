@@ -15,8 +15,8 @@ from contimg_assets.partitions import (
     observation_mjd,
 )
 from contimg_assets.telling import check_result, content_version, log_progress
-from contimg_resources import steps
 from contimg_resources.imaging.acceptance import Verdict
+from contimg_resources.steps.photometry import Measured, Unmeasured, measure_image, measure_mosaic
 from contimg_resources.steps.resource import uses
 from contimg_resources.steps.workshop import Workshop
 
@@ -48,11 +48,11 @@ def _measure(
     context: dg.AssetExecutionContext,
     workshop: Workshop,
     key: str,
-    step: Callable[..., steps.Measured | steps.Unmeasured],
+    step: Callable[..., Measured | Unmeasured],
 ) -> Iterator[Told]:
     with told_to_dagster():
         measured = step(workshop, key, run_id=context.run.run_id, progress=log_progress(context))
-        if isinstance(measured, steps.Unmeasured):
+        if isinstance(measured, Unmeasured):
             context.log.warning(f"nothing to measure: {measured.reason}")
             for name in ("flux_scale", "positions"):
                 words = f"not evaluated: {measured.reason}"
@@ -85,7 +85,7 @@ def forced_photometry(context: dg.AssetExecutionContext, workshop: Workshop) -> 
     of the noise, flux scale from reference sources. One Parquet file for each mosaic; sources that
     weren't detected are kept with their errors.
     """
-    yield from _measure(context, workshop, mosaic_key_of(context), steps.measure_mosaic)
+    yield from _measure(context, workshop, mosaic_key_of(context), measure_mosaic)
 
 
 @dg.asset(
@@ -107,4 +107,4 @@ def image_photometry(context: dg.AssetExecutionContext, workshop: Workshop) -> I
     As `forced_photometry`, with the noise and primary beam of the image: for variability within an
     hour.
     """
-    yield from _measure(context, workshop, observation_key(context), steps.measure_image)
+    yield from _measure(context, workshop, observation_key(context), measure_image)

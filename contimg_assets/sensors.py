@@ -8,7 +8,7 @@ repeats a request that was lost with a tick, and doesn't repeat one that was sub
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -312,12 +312,7 @@ def _convert_requests(
         for o in undone
         if o.is_calibrator and o.needs_ms and not o.waits and not o.is_solved
     }
-    due = keys_to_ask(asked_before(instance, wanted), wanted, still_open=wanted)
-    return tuple(
-        _request(convert_job.name, due[run_key], observation, SOLVE_PRIORITY)
-        for run_key, observation in wanted.items()
-        if run_key in due
-    )
+    return _due_requests(instance, convert_job.name, wanted, wanted, SOLVE_PRIORITY)
 
 
 def _solve_requests(
@@ -326,12 +321,7 @@ def _solve_requests(
     wanted = {_solve_key(o): o for o in undone if o.is_calibrator and not o.needs_ms}
     # A solved observation may be interrupted later, when it is calibrated or imaged.
     unsolved = {run_key for run_key, o in wanted.items() if not o.waits and not o.is_solved}
-    due = keys_to_ask(asked_before(instance, wanted), wanted, still_open=unsolved)
-    return tuple(
-        _request(solve_job.name, due[run_key], observation, SOLVE_PRIORITY)
-        for run_key, observation in wanted.items()
-        if run_key in due
-    )
+    return _due_requests(instance, solve_job.name, wanted, unsolved, SOLVE_PRIORITY)
 
 
 def _image_requests(
@@ -345,13 +335,20 @@ def _image_requests(
         _image_key(o): o for o in candidates if not o.is_calibrator or _solve_key(o) in solved
     }
     # No image and no failure: a caltable was restored, or nobody recorded the end.
-    due = keys_to_ask(asked_before(instance, wanted), wanted, still_open=wanted)
     running = keys_in_progress(instance, image_job.name) if wanted else frozenset()
-    return tuple(
-        _request(image_job.name, due[run_key], observation, LIVE_PRIORITY)
-        for run_key, observation in wanted.items()
-        if run_key in due and observation.key not in running
-    )
+    free = {run_key: o for run_key, o in wanted.items() if o.key not in running}
+    return _due_requests(instance, image_job.name, free, free, LIVE_PRIORITY)
+
+
+def _due_requests(
+    instance: dg.DagsterInstance,
+    job_name: str,
+    wanted: dict[str, Open],
+    still_open: Collection[str],
+    priority: str,
+) -> tuple[dg.RunRequest, ...]:
+    due = keys_to_ask(asked_before(instance, wanted), wanted, still_open=still_open)
+    return tuple(_request(job_name, due[k], o, priority) for k, o in wanted.items() if k in due)
 
 
 def _free_disk_space(instance: dg.DagsterInstance) -> tuple[dg.RunRequest, ...]:
@@ -378,27 +375,15 @@ def _request(job_name: str, run_key: str, observation: Open, priority: str) -> d
 
 
 def _partitions(
-    instance: dg.DagsterInstance, arrived: Iterable[str], requests: Iterable[dg.RunRequest]
+    instance: dg.DagsterInstance, arrived: Iterable[str], requests: Collection[dg.RunRequest]
 ) -> list[dg.AddDynamicPartitionsRequest]:
     """Return the keys that Dagster must have before it can run the requests."""
-    added = []
-    for definition, keys in (
-        (
-            observation_mjd,
-            {
-                *arrived,
-                *(
-                    str(r.partition_key)
-                    for r in requests
-                    if r.job_name in (convert_job.name, image_job.name)
-                ),
-            },
-        ),
-        (
-            calibration_mjd,
-            {str(r.partition_key) for r in requests if r.job_name == solve_job.name},
-        ),
-    ):
-        there = set(instance.get_dynamic_partitions(definition.name or "")) if keys else set()
-        added.extend(add_requests(definition, sorted(keys - there)))
-    return added
+
+    def keys_of(*jobs: str) -> set[str]:
+        return {str(r.partition_key) for r in requests if r.job_name in jobs}
+
+    observed = {*arrived, *keys_of(convert_job.name, image_job.name)}
+    return [
+        *add_requests(instance, observation_mjd, observed),
+        *add_requests(instance, calibration_mjd, keys_of(solve_job.name)),
+    ]

@@ -7,7 +7,9 @@ Doesn't: deciding or measuring anything.
 import base64
 import hashlib
 import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -63,9 +65,7 @@ def preview(png: Path, caption: str) -> dg.MarkdownMetadataValue:
 
     Dagster hides Markdown of a thousand characters or more behind a link.
     """
-    frame = len(f"![{caption}]()")
-    address = preview_address(png, max_chars=MAX_SHOWN_CHARS - frame)
-    return dg.MetadataValue.md(f"![{caption}]({address})" if address else f"`{png}`")
+    return _scaled(png, caption, MAX_SHOWN_CHARS)
 
 
 def picture(png: Path, caption: str) -> dg.MarkdownMetadataValue:
@@ -78,9 +78,18 @@ def picture(png: Path, caption: str) -> dg.MarkdownMetadataValue:
 
 def drawing(png: Path, caption: str) -> dg.MarkdownMetadataValue:
     """Return a plot, scaled to the size that Dagster accepts, shown when its link is clicked."""
-    frame = len(f"![{caption}]()")
-    address = preview_address(png, max_chars=MAX_PICTURE_BYTES - frame, shown_pixels=720)
+    return _scaled(png, caption, MAX_PICTURE_BYTES, shown_pixels=720)
+
+
+def _scaled(png: Path, caption: str, max_chars: int, **shown: int) -> dg.MarkdownMetadataValue:
+    address = preview_address(png, max_chars=max_chars - len(f"![{caption}]()"), **shown)
     return dg.MetadataValue.md(f"![{caption}]({address})" if address else f"`{png}`")
+
+
+def listed(rows: Iterable[Mapping[str, Any]]) -> dg.TableMetadataValue | str:
+    """Return rows as a table; "none" where there are none, which Dagster can't show as a table."""
+    records = [dg.TableRecord(dict(row)) for row in rows]
+    return dg.MetadataValue.table(records) if records else "none"
 
 
 def content_version(*parts: str) -> dg.DataVersion:

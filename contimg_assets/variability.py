@@ -1,6 +1,7 @@
 """Daily assets of variability, from light curves to the cards of candidates; their schedule."""
 
 from collections.abc import Callable
+from typing import Any
 
 import dagster as dg
 
@@ -37,8 +38,22 @@ _DAYS_BEFORE = dg.TimeWindowPartitionMapping(
     start_offset=-729, allow_nonexistent_upstream_partitions=True
 )
 _ALL = dg.AllPartitionMapping()
-#: A range of days is one run: starting a run takes longer than most days' work.
-_ONE_RUN = dg.BackfillPolicy.single_run()
+
+
+def _daily_asset(
+    deps: list[Any], kind: str
+) -> Callable[[Callable[..., None]], dg.AssetsDefinition]:
+    return dg.asset(
+        partitions_def=utc_day,
+        deps=deps,
+        # A range of days is one run: starting a run takes longer than most days' work.
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name="variability",
+        kinds={kind},
+        owners=["team:variability"],
+        tags={"stage": "variability"},
+        code_version="1",
+    )
 
 
 def _days(context: dg.AssetExecutionContext) -> list[tuple[str, int]]:
@@ -79,16 +94,7 @@ def _each_day(context: dg.AssetExecutionContext, work: Callable[[str, int], Meta
         )
 
 
-@dg.asset(
-    partitions_def=utc_day,
-    deps=[dg.AssetDep(forced_photometry, partition_mapping=_ALL)],
-    backfill_policy=_ONE_RUN,
-    group_name="variability",
-    kinds={"parquet"},
-    owners=["team:variability"],
-    tags={"stage": "variability"},
-    code_version="1",
-)
+@_daily_asset([dg.AssetDep(forced_photometry, partition_mapping=_ALL)], "parquet")
 @uses("settings", "products")
 def light_curves(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
     """Select one light curve measurement of each source for each transit.
@@ -124,16 +130,7 @@ def light_curves(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
         _each_day(context, update)
 
 
-@dg.asset(
-    partitions_def=utc_day,
-    deps=[dg.AssetDep(light_curves, partition_mapping=_DAYS_BEFORE)],
-    backfill_policy=_ONE_RUN,
-    group_name="variability",
-    kinds={"parquet"},
-    owners=["team:variability"],
-    tags={"stage": "variability"},
-    code_version="1",
-)
+@_daily_asset([dg.AssetDep(light_curves, partition_mapping=_DAYS_BEFORE)], "parquet")
 @uses("settings", "products")
 def variability(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
     """Compute the variability metrics of each source up to the end of the day, and flag variables.
@@ -152,16 +149,7 @@ def variability(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
         _each_day(context, measure)
 
 
-@dg.asset(
-    partitions_def=utc_day,
-    deps=[dg.AssetDep(light_curves, partition_mapping=_DAYS_BEFORE), variability],
-    backfill_policy=_ONE_RUN,
-    group_name="variability",
-    kinds={"sqlite"},
-    owners=["team:variability"],
-    tags={"stage": "variability"},
-    code_version="1",
-)
+@_daily_asset([dg.AssetDep(light_curves, partition_mapping=_DAYS_BEFORE), variability], "sqlite")
 @uses("settings", "products")
 def ese_candidates(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
     """Search all light curves up to the end of the day for Extreme Scattering Events.
@@ -182,16 +170,7 @@ def ese_candidates(context: dg.AssetExecutionContext, workshop: Workshop) -> Non
         _each_day(context, find)
 
 
-@dg.asset(
-    partitions_def=utc_day,
-    deps=[ese_candidates, dg.AssetDep(mosaic_60min, partition_mapping=_ALL)],
-    backfill_policy=_ONE_RUN,
-    group_name="variability",
-    kinds={"fits"},
-    owners=["team:variability"],
-    tags={"stage": "variability"},
-    code_version="1",
-)
+@_daily_asset([ese_candidates, dg.AssetDep(mosaic_60min, partition_mapping=_ALL)], "fits")
 @uses("settings", "products")
 def cutouts(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
     """Make cutouts of every candidate from each mosaic in which it was measured.
@@ -217,15 +196,8 @@ def cutouts(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
             context.add_asset_metadata(told, partition_key=key)
 
 
-@dg.asset(
-    partitions_def=utc_day,
-    deps=[dg.AssetDep(light_curves, partition_mapping=_DAYS_BEFORE), ese_candidates, cutouts],
-    backfill_policy=_ONE_RUN,
-    group_name="variability",
-    kinds={"png"},
-    owners=["team:variability"],
-    tags={"stage": "variability"},
-    code_version="1",
+@_daily_asset(
+    [dg.AssetDep(light_curves, partition_mapping=_DAYS_BEFORE), ese_candidates, cutouts], "png"
 )
 @uses("settings", "products")
 def candidate_cards(context: dg.AssetExecutionContext, workshop: Workshop) -> None:

@@ -9,11 +9,11 @@ reported two hours after it began and then once a day while it lasts.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from contimg_resources.core.keys import day_key
 from contimg_resources.core.times import isot_from_mjd, mjd_day
 from contimg_resources.products.events import AlertRecord
+from contimg_resources.products.model import ObservationRecord
 
 KIND = "calibration"
 #: Age of the oldest observations that count, days.
@@ -22,23 +22,6 @@ LOOK_BACK_DAYS = 1.0
 PATIENCE_H = 2.0
 
 _PATIENCE_DAYS = PATIENCE_H / 24
-
-
-@dataclass(frozen=True)
-class Uncalibrated:
-    """An observation without a valid caltable set."""
-
-    key: str  #: Its partition key.
-    mid_mjd: float  #: Mid-time, MJD in days.
-    declination_deg: float  #: Declination of its strip, degrees.
-
-
-@dataclass(frozen=True)
-class SolvedSet:
-    """An active caltable set."""
-
-    mid_mjd: float  #: Mid-time of the calibrator observation, MJD in days.
-    declination_deg: float | None  #: Declination of its strip, degrees; None for any.
 
 
 def calibration_key(mid_mjd: float) -> str:
@@ -53,18 +36,19 @@ def possible_calibration_keys(now_mjd: float) -> tuple[str, ...]:
 
 
 def calibration_alerts(
-    uncalibrated: Iterable[Uncalibrated],
-    solved: Iterable[SolvedSet],
+    uncalibrated: Iterable[ObservationRecord],
+    solved: Iterable[tuple[float, float | None]],
     *,
     strip_tolerance_deg: float,
     now_mjd: float,
 ) -> tuple[AlertRecord, ...]:
-    """Return the alert if observations have waited too long; otherwise nothing.
+    """Return the alert if observations without a set have waited too long; otherwise nothing.
 
     An observation before the last solved calibrator of its strip doesn't count: its time has no
     set, but calibration has continued. Observations that have waited for more than 24 h are
-    ignored. The declinations of a set and of its observations differ by at most
-    `strip_tolerance_deg`; `now_mjd` is in days.
+    ignored. `solved` holds mid-MJD (days) and strip (degrees; None for any) of the active sets. The
+    declinations of a set and of its observations differ by at most `strip_tolerance_deg`; `now_mjd`
+    is in days.
     """
     sets = tuple(solved)
     waiting = sorted(
@@ -94,8 +78,10 @@ def calibration_alerts(
     )
 
 
-def _solved_after(one: Uncalibrated, solved: SolvedSet, tolerance_deg: float) -> bool:
-    return solved.mid_mjd >= one.mid_mjd and (
-        solved.declination_deg is None
-        or abs(solved.declination_deg - one.declination_deg) <= tolerance_deg
+def _solved_after(
+    one: ObservationRecord, solved: tuple[float, float | None], tolerance_deg: float
+) -> bool:
+    mid_mjd, declination_deg = solved
+    return mid_mjd >= one.mid_mjd and (
+        declination_deg is None or abs(declination_deg - one.declination_deg) <= tolerance_deg
     )

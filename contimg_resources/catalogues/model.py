@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.imaging.matching import ReferenceSource
 
+#: The numbers of a source.
+NUMBERS = (
+    *("ra_deg", "dec_deg", "flux_jy", "flux_error_jy", "reference_ghz", "spectral_index"),
+    *("major_arcsec", "minor_arcsec", "angle_deg"),
+)
+
 
 @dataclass(frozen=True)
 class CatalogueSources:

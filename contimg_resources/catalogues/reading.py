@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.catalogues.columns import Given
-from contimg_resources.catalogues.model import CatalogueSources
+from contimg_resources.catalogues.model import NUMBERS, CatalogueSources
 from contimg_resources.catalogues.rows import SourceRows, read_rows
 from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.core.errors import CatalogueError, ConfigurationError
@@ -56,16 +56,8 @@ def read_catalogue(
     sources = CatalogueSources(
         source_id=np.array([f"{name}-{plain_name(n)}" for n in names], dtype=np.str_),
         name=names,
-        ra_deg=rows.ra_deg,
-        dec_deg=rows.dec_deg,
-        flux_jy=rows.flux_jy,
-        flux_error_jy=rows.flux_error_jy,
-        reference_ghz=rows.reference_ghz,
-        spectral_index=rows.spectral_index,
-        major_arcsec=rows.major_arcsec,
-        minor_arcsec=rows.minor_arcsec,
-        angle_deg=rows.angle_deg,
         variable=_known_to_vary(names, rows, kept),
+        **{column: getattr(rows, column) for column in NUMBERS},
     ).select(kept)
     return ReadCatalogue(_with_unique_ids(sources), rows.survey, notes)
 

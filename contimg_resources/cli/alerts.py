@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, StateDirectory
+from contimg_resources.cli.arguments import AsJson
 from contimg_resources.cli.console import print_json, print_table, remark
 from contimg_resources.cli.given import given_settings, opened_workshop
 from contimg_resources.core.errors import AlertFailed, ConfigurationError
@@ -29,7 +29,6 @@ Unsent = Annotated[bool, typer.Option("--unsent", help="Only messages that weren
 @app.callback(invoke_without_command=True)
 def alerts(
     context: typer.Context,
-    state: StateDirectory = None,
     unsent: Unsent = False,
     as_json: AsJson = False,
 ) -> None:
@@ -38,13 +37,11 @@ def alerts(
     Example: `contimg alerts --unsent`
     """
     if context.invoked_subcommand is None:
-        list_alerts(state=state, unsent=unsent, as_json=as_json)
+        list_alerts(unsent=unsent, as_json=as_json)
 
 
 @app.command("list")
-def list_alerts(
-    state: StateDirectory = None, unsent: Unsent = False, as_json: AsJson = False
-) -> None:
+def list_alerts(unsent: Unsent = False, as_json: AsJson = False) -> None:
     """List the messages with their due time, state of delivery, and the error if it failed.
 
     Example: `contimg alerts list --json`
@@ -53,7 +50,7 @@ def list_alerts(
     from contimg_resources.core.times import isot_from_mjd
     from contimg_resources.steps.alerting import state_in_words
 
-    settings = given_settings(state=state)
+    settings = given_settings()
     found = opened_workshop(settings).products.events.list_alerts(unsent=unsent)
     if as_json:
         print_json(found)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contimg_resources.calibration.solve.model import SolveRequest, SolveResult
     from contimg_resources.instrument.caltables import CaltableType
     from contimg_resources.observations.model import Observation
-    from contimg_resources.steps import Workshop
+    from contimg_resources.steps.workshop import Workshop
 
 #: Largest separation between a tracked field and its calibrator, degrees.
 _FIELD_RADIUS_DEG = 0.05
@@ -71,9 +71,11 @@ def calibrate(
     Example: `contimg calibrate --ms /data/ms/2025-10-06_J1234+5678.ms --field J1234+5678
     --refant 104`
     """
-    from contimg_resources import steps
+    from contimg_resources.steps.arriving import arrive
+    from contimg_resources.steps.solving import solve_observation
+    from contimg_resources.steps.workshop import Workshop
 
-    workshop = steps.Workshop.from_settings(given_settings(registry=db))
+    workshop = Workshop.from_settings(given_settings(registry=db))
     if register:
         if tracking or prefix is not None:
             raise ConfigurationError(
@@ -83,8 +85,8 @@ def calibrate(
             )
         with progress(ms.name) as say:
             say("reading", None)
-            arrived = steps.arrive(workshop, ms)
-            solved = steps.solve_observation(
+            arrived = arrive(workshop, ms)
+            solved = solve_observation(
                 workshop,
                 arrived.observation.key,
                 progress=say,
@@ -205,8 +207,8 @@ def apply(
     """
     from contimg_resources.calibration.apply.model import ApplyRequest
     from contimg_resources.imaging.averaged_visibilities import calibrate_for_imaging
-    from contimg_resources.steps import Workshop
     from contimg_resources.steps.calibrating import origin_of, tables_to_apply
+    from contimg_resources.steps.workshop import Workshop
 
     settings = given_settings(registry=db, calibration={"borrow": borrow})
     workshop = Workshop.from_settings(settings)

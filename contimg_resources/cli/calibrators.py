@@ -14,18 +14,13 @@ from contimg_resources.cli.arguments import (
     DryRun,
     FrameOption,
     FrequencyOption,
-    StateDirectory,
     TableOption,
 )
 from contimg_resources.cli.console import print_json, print_table, remark
 from contimg_resources.cli.given import given_settings
 from contimg_resources.core.errors import ConfigurationError
 
-app = typer.Typer(
-    help="Calibrators: list the known ones, and import lists.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-)
+app = typer.Typer(help="Calibrators: list the known ones, and import lists.")
 
 _SHOWN = 40
 _LIST = "calibrators.csv"
@@ -52,7 +47,6 @@ def import_list(
     frequency: FrequencyOption = None,
     frame: FrameOption = "",
     table: TableOption = "",
-    state: StateDirectory = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -79,7 +73,7 @@ def import_list(
     from contimg_resources.observations.calibrators import CalibratorList
 
     given = Given.parse(column or (), frequency, frame, table)
-    place = output or given_settings(state=state).state / _LIST
+    place = output or given_settings().state / _LIST
     place = place.absolute()
     if place.exists() and not replace:
         raise ConfigurationError(
@@ -119,14 +113,14 @@ def import_list(
 
 
 @app.command("list")
-def list_calibrators(state: StateDirectory = None, as_json: AsJson = False) -> None:
+def list_calibrators(as_json: AsJson = False) -> None:
     """List the known calibrators: those of the flux scale and those of your own list.
 
     Example: `contimg calibrators list`
     """
     from contimg_resources.catalogues.calibrator_lists import load_calibrators
 
-    known = load_calibrators(given_settings(state=state).arrival.calibrator_list).calibrators
+    known = load_calibrators(given_settings().arrival.calibrator_list).calibrators
     rows = [
         {
             "name": c.name,

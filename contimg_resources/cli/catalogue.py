@@ -14,7 +14,6 @@ from contimg_resources.cli.arguments import (
     DryRun,
     FrameOption,
     FrequencyOption,
-    StateDirectory,
     TableOption,
 )
 from contimg_resources.cli.console import print_json, print_table, progress, remark, removed
@@ -24,11 +23,10 @@ from contimg_resources.core.errors import CatalogueError, rejecting
 if TYPE_CHECKING:
     from contimg_resources.catalogues.model import CatalogueFacts
     from contimg_resources.catalogues.store import CatalogueStore
+    from contimg_resources.settings import Settings
 
 app = typer.Typer(
-    help="Catalogues of sources: surveys, lists of source finders, and lists of your own.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
+    help="Catalogues of sources: surveys, lists of source finders, and lists of your own."
 )
 
 _SHOWN = 40
@@ -39,7 +37,6 @@ Name = Annotated[str, typer.Argument(help="Name of the catalogue.")]
 def fetch(
     survey: Annotated[str, typer.Argument(help="`nvss` or `first`.")],
     url: Annotated[str | None, typer.Option(help="Another URL of the same table.")] = None,
-    state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """Download a survey as a catalogue.
@@ -56,7 +53,7 @@ def fetch(
     address = url or PUBLISHED[survey].url
     with progress(f"fetch {survey}") as say, fetched(address, say) as file:
         say("reading", None)
-        facts = _store(state).add(survey, file, PUBLISHED[survey].survey, origin=address)
+        facts = _store().add(survey, file, PUBLISHED[survey].survey, origin=address)
     _tell(facts, as_json)
 
 
@@ -81,7 +78,6 @@ def add(
     frequency: FrequencyOption = None,
     frame: FrameOption = "",
     table: TableOption = "",
-    state: StateDirectory = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -100,20 +96,20 @@ def add(
     given = Given.parse(column or (), frequency, frame, table)
     with (
         progress(f"add {name}") as say,
-        rehearsed(given_settings(state=state), dry_run) as settings,
+        rehearsed(given_settings(), dry_run) as settings,
     ):
         say(f"reading {file}", None)
-        facts = _store(settings.state).add(name, file.absolute(), survey, given=given)
+        facts = _store(settings).add(name, file.absolute(), survey, given=given)
     _tell(facts, as_json)
 
 
 @app.command("list")
-def list_catalogues(state: StateDirectory = None, as_json: AsJson = False) -> None:
+def list_catalogues(as_json: AsJson = False) -> None:
     """List the catalogues.
 
     Example: `contimg catalogue list`
     """
-    store = _store(state)
+    store = _store()
     facts: list[CatalogueFacts] = []
     damaged: dict[str, str] = {}
     for name in store.names():
@@ -132,14 +128,14 @@ def list_catalogues(state: StateDirectory = None, as_json: AsJson = False) -> No
         raise typer.Exit(1)
 
 
-@app.command()
+# A negative declination isn't an option.
+@app.command(context_settings={"ignore_unknown_options": True})
 def cone(
     name: Name,
     ra_deg: Annotated[float, typer.Argument(help="ICRS, degrees.")],
     dec_deg: Annotated[float, typer.Argument(help="ICRS, degrees.")],
     radius_deg: Annotated[float, typer.Argument(help="Degrees.")],
     min_flux_mjy: Annotated[float, typer.Option(min=0, help="Leave out fainter sources.")] = 0.0,
-    state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """List the sources around a direction, the brightest first.
@@ -149,7 +145,7 @@ def cone(
     """
     import numpy as np
 
-    found = _store(state).open(name).cone(ra_deg, dec_deg, radius_deg, 1e-3 * min_flux_mjy)
+    found = _store().open(name).cone(ra_deg, dec_deg, radius_deg, 1e-3 * min_flux_mjy)
     found = found.select(np.argsort(-found.flux_jy, kind="stable"))
     if as_json:
         print_json(
@@ -184,7 +180,6 @@ def cone(
 @app.command()
 def remove(
     name: Name,
-    state: StateDirectory = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -192,7 +187,7 @@ def remove(
 
     Example: `contimg catalogue remove mine`
     """
-    store = _store(state)
+    store = _store()
     if dry_run:
         store.open(name)
     else:
@@ -203,10 +198,10 @@ def remove(
         remark(f"{removed(dry_run)} {name}")
 
 
-def _store(state: Path | None) -> "CatalogueStore":
+def _store(settings: "Settings | None" = None) -> "CatalogueStore":
     from contimg_resources.catalogues.store import CatalogueStore
 
-    return CatalogueStore(given_settings(state=state).layout.catalogues)
+    return CatalogueStore((settings or given_settings()).layout.catalogues)
 
 
 def _tell(facts: "CatalogueFacts", as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, Since, StateDirectory, Until
+from contimg_resources.cli.arguments import AsJson, Since, Until
 from contimg_resources.cli.console import print_json, print_table, progress, remark
 from contimg_resources.cli.given import given_settings, opened_workshop
 
@@ -24,7 +24,6 @@ def cutout(
     animate: Annotated[
         bool, typer.Option("--animate", help="Also make an animation of the cutouts.")
     ] = False,
-    state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a cutout of a source from every mosaic in which it was measured, as FITS and PNG.
@@ -38,7 +37,7 @@ def cutout(
     from contimg_resources.steps.cutouts import animate_source, cut_source, stack_source
 
     start_mjd, end_mjd = parse_span(since, until)
-    workshop = opened_workshop(given_settings(state=state))
+    workshop = opened_workshop(given_settings())
     with progress("cutouts") as say:
         found = cut_source(workshop, source, start_mjd=start_mjd, end_mjd=end_mjd, progress=say)
         of_span = {epoch for _, epoch in found.pngs}

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from contimg_resources.demo.real import RealDataResult
     from contimg_resources.demo.season import SeasonResult
     from contimg_resources.settings import Settings
-    from contimg_resources.steps import Workshop
+    from contimg_resources.steps.workshop import Workshop
 
 #: Marks a state directory that a demo made and the next demo may delete.
 _MARKER = ".contimg-demo"
@@ -80,7 +80,7 @@ def demo(
     settings = _settings_of_a_demo(directory)
     from contimg_resources.cli.platform import Platform
     from contimg_resources.demo.night import DEMO_NIGHT, write_known_sources
-    from contimg_resources.steps import Workshop
+    from contimg_resources.steps.workshop import Workshop
 
     workshop = Workshop.from_settings(settings)
     write_known_sources(DEMO_NIGHT, _known_sources(directory))

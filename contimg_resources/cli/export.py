@@ -17,7 +17,6 @@ from contimg_resources.cli.given import given_settings, opened_workshop
 
 
 def export(
-    state: StateDirectory = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help=setting_help("export.directory")),
@@ -35,8 +34,8 @@ def export(
 
     directory = None if out is None else out.absolute()
     # A copy for somebody else is no product of this state directory.
-    recorded = directory is None or directory == given_settings(state=state).export_dir
-    workshop = opened_workshop(given_settings(state=state, export={"directory": directory}))
+    recorded = directory is None or directory == given_settings().export_dir
+    workshop = opened_workshop(given_settings(export={"directory": directory}))
     with progress("export") as say:
         exported = export_dashboard(workshop, recorded=recorded, progress=say)
     if as_json:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, DryRun, StateDirectory
+from contimg_resources.cli.arguments import AsJson, DryRun
 from contimg_resources.cli.console import (
     print_json,
     print_lines,
@@ -21,14 +21,12 @@ from contimg_resources.cli.console import (
 from contimg_resources.cli.given import dagster_instance, given_settings, opened_workshop
 from contimg_resources.core.errors import ConfigurationError
 
-partitions = typer.Typer(no_args_is_help=True, help="Dagster's list of observations.")
+partitions = typer.Typer(help="Dagster's list of observations.")
 
 _SHOWN = 20
 
 
-def housekeeping(
-    state: StateDirectory = None, dry_run: DryRun = False, as_json: AsJson = False
-) -> None:
+def housekeeping(dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Delete data older than the retention limits, or earlier when disk space is low.
 
     The limits are the settings `retention.*`. They apply to Dagster's partition keys and runs,
@@ -45,7 +43,7 @@ def housekeeping(
 
     from contimg_resources.steps.retention import free_without_stores
 
-    settings = given_settings(state=state)
+    settings = given_settings()
     freed = () if dry_run else free_without_stores(settings)
     for removal in freed:
         remark(f"removed {removal.path}: {removal.size_bytes / 1e6:.1f} MB, {removal.why}")
@@ -70,7 +68,6 @@ def housekeeping(
 
 @partitions.command("prune")
 def prune(
-    state: StateDirectory = None,
     days: Annotated[
         float | None,
         typer.Option(min=0, help="Number of days to keep. Default: `retention.partition_days`."),
@@ -88,7 +85,7 @@ def prune(
     from contimg_assets.housekeeping import old_keys_of
     from contimg_assets.retention import backfill_in_progress, prune_keys
 
-    settings = given_settings(state=state)
+    settings = given_settings()
     workshop = opened_workshop(settings)
     with dagster_instance(settings) as instance:
         if backfill_in_progress(instance):
@@ -120,7 +117,6 @@ def backup(
         bool,
         typer.Option("--replace-fuller", help="Replace a backup that holds more than the store."),
     ] = False,
-    state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """Copy both stores, the caltables, added light curves and settings.
@@ -134,7 +130,7 @@ def backup(
     """
     from contimg_resources.steps.backing_up import back_up
 
-    workshop = opened_workshop(given_settings(state=state))
+    workshop = opened_workshop(given_settings())
     with progress("backup") as say:
         made = back_up(workshop, directory, keep=keep, replace_fuller=replace_fuller, progress=say)
     if as_json:
@@ -163,7 +159,6 @@ def restore(
             "--dagster", help="Move Dagster's databases away; the next `contimg up` makes new ones."
         ),
     ] = False,
-    state: StateDirectory = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -181,7 +176,7 @@ def restore(
 
     if directory is None and not dagster:
         raise ConfigurationError("give the directory of a backup, --dagster, or both")
-    settings = given_settings(state=state)
+    settings = given_settings()
     with without_platform(settings.state), progress("restore") as say:
         aside = backing_up.put_dagster_aside(settings, dry_run=dry_run) if dagster else None
         found = (

@@ -15,7 +15,6 @@ from contimg_resources.cli.arguments import (
     MsDirectory,
     ProductsAddress,
     RegistryAddress,
-    StateDirectory,
     SubBandDirectory,
     setting_help,
 )
@@ -26,15 +25,15 @@ from contimg_resources.core.errors import ConfigurationError, in_words
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from contimg_resources.steps import AddedImages, Arrived, Workshop
+    from contimg_resources.steps.adding_images import AddedImages
+    from contimg_resources.steps.arriving import Arrived
     from contimg_resources.steps.starting import Open
     from contimg_resources.steps.watching import ScanCursor, ScanResult
     from contimg_resources.steps.watching_sub_bands import SubBandCursor, SubBandScanResult
+    from contimg_resources.steps.workshop import Workshop
 
 app = typer.Typer(
-    help="5-minute images of the MS, or of the correlator's sub-band files, in a directory.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
+    help="5-minute images of the MS, or of the correlator's sub-band files, in a directory."
 )
 
 #: Seconds between the two passes of a scan: an MS without a done-marker must be the same in both.
@@ -189,7 +188,6 @@ def add(
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace another image of the same time.")
     ] = False,
-    state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """Add images that were made elsewhere as observations.
@@ -202,7 +200,8 @@ def add(
     `contimg images add field.pbcor.fits --pb field.pb.fits`
     """
     from contimg_resources.images.standard_form import ForeignFiles
-    from contimg_resources.steps import Workshop, add_images
+    from contimg_resources.steps.adding_images import add_images
+    from contimg_resources.steps.workshop import Workshop
 
     asked = [
         ForeignFiles(path, beam, noise)
@@ -213,7 +212,7 @@ def add(
             strict=True,
         )
     ]
-    workshop = Workshop.from_settings(given_settings(state=state))
+    workshop = Workshop.from_settings(given_settings())
     with progress("images add") as say:
         found = add_images(workshop, asked, replace_known=replace, progress=say)
     if as_json:
@@ -279,7 +278,7 @@ def _workshop(
     registry: str | None,
     products: str | None,
 ) -> "Workshop":
-    from contimg_resources.steps import Workshop
+    from contimg_resources.steps.workshop import Workshop
 
     for option, given in (("--ms-dir", ms_dir), ("--uvh5-dir", uvh5_dir)):
         if given is not None and not given.is_dir():
@@ -353,8 +352,10 @@ def _work_off(
     `unsolved` isn't solved; one whose solve fails now is added, since a solve that crashed leaves
     no record in the registry. With `tell_images`, each new image is reported immediately.
     """
-    from contimg_resources import steps
     from contimg_resources.products.model import ObservationState
+    from contimg_resources.steps.calibrating import calibrate_observation
+    from contimg_resources.steps.imaging import image_observation
+    from contimg_resources.steps.solving import solve_observation
     from contimg_resources.steps.starting import open_observations, tell_waiting
 
     failed: dict[str, str] = {}
@@ -365,7 +366,7 @@ def _work_off(
                 continue
             if not _is_solved(workshop, observation) and not (
                 _has_ms(workshop, observation, say, failed)
-                and _attempt(workshop, key, "caltable_set", steps.solve_observation, say, failed)
+                and _attempt(workshop, key, "caltable_set", solve_observation, say, failed)
             ):
                 unsolved.add(signature)
     undone = open_observations(workshop)
@@ -376,9 +377,9 @@ def _work_off(
         if (
             observation.caltables is not None
             and _has_ms(workshop, observation, say, failed)
-            and _attempt(workshop, key, "calibrated_ms", steps.calibrate_observation, say, failed)
+            and _attempt(workshop, key, "calibrated_ms", calibrate_observation, say, failed)
         ):
-            _attempt(workshop, key, "image_5min", steps.image_observation, say, failed)
+            _attempt(workshop, key, "image_5min", image_observation, say, failed)
             record = workshop.products.get(key)
             if tell_images and record.state is ObservationState.IMAGED:
                 rms, beam, n_sources = _numbers(workshop.products.image(key))
@@ -396,10 +397,10 @@ def _has_ms(
     workshop: "Workshop", observation: "Open", say: Progress, failed: dict[str, str]
 ) -> bool:
     """Return whether an observation has its MS, which is made here of sub-band files."""
-    from contimg_resources import steps
+    from contimg_resources.steps.converting import make_measurement_set
 
     return not observation.needs_ms or _attempt(
-        workshop, observation.key, "measurement_set", steps.make_measurement_set, say, failed
+        workshop, observation.key, "measurement_set", make_measurement_set, say, failed
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, DryRun, StateDirectory
+from contimg_resources.cli.arguments import AsJson, DryRun
 from contimg_resources.cli.console import print_json, print_table, progress, remark, removed
 from contimg_resources.cli.given import given_settings, opened_workshop, rehearsed
 from contimg_resources.cli.variability import metrics_line, print_candidates, print_metrics
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Light curves of your own: they get variability metrics, the search for events, cards and "
     "dashboard pages, like those of the platform.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
 )
 
 _SHOWN_REJECTED = 20
@@ -62,7 +60,6 @@ def add(
     table: Annotated[
         str, typer.Option(help="Name or number of the table in a file with several.")
     ] = "",
-    state: StateDirectory = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -83,7 +80,7 @@ def add(
     given = _given(column or [])
     with (
         progress(f"lightcurves {chosen}") as say,
-        rehearsed(given_settings(state=state), dry_run) as settings,
+        rehearsed(given_settings(), dry_run) as settings,
     ):
         added = add_light_curves(
             Workshop.from_settings(settings),
@@ -127,7 +124,7 @@ def add(
 
 
 @app.command("list")
-def list_(state: StateDirectory = None, as_json: AsJson = False) -> None:
+def list_(as_json: AsJson = False) -> None:
     """List the added lists of light curves.
 
     Example: `contimg lightcurves list`
@@ -136,7 +133,7 @@ def list_(state: StateDirectory = None, as_json: AsJson = False) -> None:
     from contimg_resources.core.times import utc_day
     from contimg_resources.variability.added import added_names, read_added_facts
 
-    root = given_settings(state=state).layout.added_light_curves
+    root = given_settings().layout.added_light_curves
     found, damaged = [], []
     for name in added_names(root):
         try:
@@ -169,7 +166,7 @@ def list_(state: StateDirectory = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def show(name: ListName, state: StateDirectory = None, as_json: AsJson = False) -> None:
+def show(name: ListName, as_json: AsJson = False) -> None:
     """Show the variability metrics of a list's sources, and the rejected rows.
 
     Example: `contimg lightcurves show agn`
@@ -177,7 +174,7 @@ def show(name: ListName, state: StateDirectory = None, as_json: AsJson = False) 
     from contimg_resources.variability.added import read_added_facts
     from contimg_resources.variability.tables import added_variability_path, read_variability
 
-    layout = given_settings(state=state).layout
+    layout = given_settings().layout
     facts = read_added_facts(layout.added_light_curves, name)
     table = read_variability(added_variability_path(layout.variability, name))
     rows = [metrics_line(table, i) for i in range(len(table))]
@@ -191,7 +188,6 @@ def show(name: ListName, state: StateDirectory = None, as_json: AsJson = False) 
 @app.command()
 def remove(
     name: ListName,
-    state: StateDirectory = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -201,7 +197,7 @@ def remove(
     """
     from contimg_resources.steps.added_light_curves import remove_light_curves
 
-    workshop = opened_workshop(given_settings(state=state))
+    workshop = opened_workshop(given_settings())
     withdrawn = remove_light_curves(workshop, name, dry_run=dry_run)
     if as_json:
         print_json({"list": name, "removed": not dry_run, "withdrawn": withdrawn})

@@ -11,7 +11,6 @@ import functools
 import inspect
 import io
 import os
-import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -53,7 +52,6 @@ from contimg_resources.core.surroundings import restart_in_utf8
 
 _TERMINATED = 143
 _STATE_VARIABLE = "CONTIMG_STATE"
-_NEGATIVE_NUMBER = re.compile(r"-\.?\d")
 
 app = typer.Typer(
     name="contimg",
@@ -132,9 +130,13 @@ def _fill(panels: dict[str, dict[str, Any]]) -> None:
     for panel, commands in panels.items():
         for name, command in commands.items():
             if isinstance(command, typer.Typer):
-                for inner in command.registered_commands:
+                of_group: list[Any] = (
+                    [command.registered_callback] if command.registered_callback else []
+                )
+                for inner in (*of_group, *command.registered_commands):
                     inner.callback = _with_state(inner.callback)
-                app.add_typer(command, name=name, rich_help_panel=panel)
+                shows_help = command.registered_callback is None
+                app.add_typer(command, name=name, rich_help_panel=panel, no_args_is_help=shows_help)
             else:
                 app.command(name, rich_help_panel=panel)(_with_state(command))
 
@@ -184,44 +186,9 @@ def _raise_terminated(*_: Any) -> NoReturn:
     raise SystemExit(_TERMINATED)
 
 
-def _take_negative_numbers(command: Any) -> None:
-    """Let commands accept negative numbers as arguments: a declination isn't an option."""
-    for inner in getattr(command, "commands", {}).values():
-        _take_negative_numbers(inner)
-    if not hasattr(command, "commands"):
-        parse = command.parse_args
-        command.parse_args = lambda ctx, args: parse(ctx, _arguments_last(command, args))
-
-
-def _arguments_last(command: Any, args: list[str]) -> list[str]:
-    """Move the arguments behind ``--`` where one is a negative number."""
-    if not any(_NEGATIVE_NUMBER.match(a) for a in args):
-        return args
-    with_value = {
-        name
-        for p in command.params
-        if p.param_type_name == "option" and not p.is_flag
-        for name in (*p.opts, *p.secondary_opts)
-    }
-    options: list[str] = []
-    positional: list[str] = []
-    left = list(args)
-    while left:
-        word = left.pop(0)
-        if word == "--":
-            positional += left
-            break
-        if word.startswith("-") and word != "-" and not _NEGATIVE_NUMBER.match(word):
-            options += [word, *([left.pop(0)] if word in with_value and left else [])]
-        else:
-            positional.append(word)
-    return [*options, "--", *positional]
-
-
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; errors go to stderr, in one line."""
     command = typer.main.get_command(app)
-    _take_negative_numbers(command)
     keep_logs_plain()
     with _plain_output(), _own_state():
         return _run(command, arguments)

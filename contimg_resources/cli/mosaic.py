@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, StateDirectory
+from contimg_resources.cli.arguments import AsJson
 from contimg_resources.cli.console import print_json, print_table, progress, remark
 from contimg_resources.cli.given import given_settings, opened_workshop
 from contimg_resources.core.errors import MosaicFailed
 
 if TYPE_CHECKING:
-    from contimg_resources.steps import Workshop
+    from contimg_resources.steps.workshop import Workshop
 
 
 def mosaic(
@@ -28,7 +28,6 @@ def mosaic(
     everything: Annotated[
         bool, typer.Option("--all", help="Make every mosaic that can be made now.")
     ] = False,
-    state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """Make the mosaic of an hour, or list mosaics and what they wait for.
@@ -37,10 +36,9 @@ def mosaic(
 
     Example: `contimg mosaic 61041.02083+54.6`
     """
-    from contimg_resources.steps import mosaic_observations
-    from contimg_resources.steps.mosaicking import open_mosaics
+    from contimg_resources.steps.mosaicking import mosaic_observations, open_mosaics
 
-    workshop = opened_workshop(given_settings(state=state))
+    workshop = opened_workshop(given_settings())
     if key is None and not everything:
         _list(workshop, as_json=as_json)
         return

@@ -17,11 +17,7 @@ if TYPE_CHECKING:
     from contimg_resources.observations.model import Observation
     from contimg_resources.settings import Settings
 
-app = typer.Typer(
-    help="Observations: contents of a MeasurementSet, states and history.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-)
+app = typer.Typer(help="Observations: contents of a MeasurementSet, states and history.")
 
 
 @app.command()

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, StateDirectory
+from contimg_resources.cli.arguments import AsJson
 from contimg_resources.cli.console import print_json, print_table, progress, remark
 from contimg_resources.cli.given import given_settings, opened_workshop
 from contimg_resources.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from contimg_resources.photometry.light_curves import LightCurve
-    from contimg_resources.steps import Workshop
+    from contimg_resources.steps.workshop import Workshop
 
 _SHOWN = 40
 _KINDS: tuple[Literal["image", "mosaic"], ...] = ("mosaic", "image")
@@ -53,7 +53,6 @@ def photometry(
             help="Its noise map, Jy/beam. Default: a slowly varying noise is assumed.",
         ),
     ] = None,
-    state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure every catalogue source on a mosaic or a 5-minute image.
@@ -64,9 +63,9 @@ def photometry(
     `contimg photometry 61041.02083+54.6 --subband low --image low.fits --sigma low.sigma.fits`
     """
     from contimg_resources.core.keys import is_partition_key
-    from contimg_resources.steps import Unmeasured, measure_image, measure_mosaic
+    from contimg_resources.steps.photometry import Unmeasured, measure_image, measure_mosaic
 
-    workshop = opened_workshop(given_settings(state=state))
+    workshop = opened_workshop(given_settings())
     if (subband, image, sigma) != (None, None, None):
         if key is None or subband is None or image is None:
             raise ConfigurationError("a sub-band needs all of MOSAIC, --subband and --image")
@@ -112,7 +111,7 @@ def photometry(
 def _photometry_of_subband(
     workshop: "Workshop", key: str, band: str, image: Path, sigma: Path | None, *, as_json: bool
 ) -> None:
-    from contimg_resources.steps import Unmeasured, measure_subband
+    from contimg_resources.steps.photometry import Unmeasured, measure_subband
 
     with progress(f"photometry {key} {band}") as say:
         measured = measure_subband(workshop, key, band, image, sigma, progress=say)
@@ -138,7 +137,6 @@ def lightcurve(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Plot the light curve as PNG.")
     ] = None,
-    state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the flux densities of a source over all epochs, also for an added light curve.
@@ -150,7 +148,7 @@ def lightcurve(
     kinds = {k: k for k in _KINDS}
     if kind not in kinds:
         raise ConfigurationError(f"--kind: {kind!r} is neither mosaic nor image")
-    curve = light_curve_of(given_settings(state=state).layout, source, kinds[kind])
+    curve = light_curve_of(given_settings().layout, source, kinds[kind])
     if plot is not None:
         from contimg_resources.photometry.drawing import draw_light_curve
 

@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
 
 from contimg_resources.cli.children import Child, Processes, Restart
@@ -153,12 +152,7 @@ class Platform:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -170,7 +164,7 @@ class Platform:
             When another platform runs on this state directory, or the port is taken.
         """
         self.logs.mkdir(parents=True, exist_ok=True)
-        self._take_lock()
+        self._lock = _locked(self.state)
         try:
             servers = {"dagster-webserver": (self.port, self.read_only)}
             if self.onlookers_port is not None:
@@ -295,18 +289,6 @@ class Platform:
             "PYTHONUNBUFFERED": "1",
         }
 
-    def _take_lock(self) -> None:
-        lock = (self.state / "platform.lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise PlatformError(
-                f"a platform is running on {self.state} already, "
-                f"{running_address(self.state) or 'just starting'}"
-            ) from None
-        self._lock = lock
-
     def _prepare_storage(self, before_s: float | None = None) -> None:
         """Make Dagster's storage; in existing storage, end the orphaned runs of a killed platform.
 
@@ -421,6 +403,25 @@ def _refuse_taken_port(port: int) -> None:
             ) from error
 
 
+def _locked(state: Path) -> IO[str]:
+    """Return the lock of a state directory, held until it is closed.
+
+    Raises
+    ------
+    PlatformError
+        When a platform holds it.
+    """
+    lock = (state / "platform.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise PlatformError(
+            f"a platform is running on {state} already, {running_address(state) or 'just starting'}"
+        ) from None
+    return lock
+
+
 @contextmanager
 def without_platform(state: Path) -> Iterator[None]:
     """Keep platforms from a state directory while its stores are restored.
@@ -431,14 +432,7 @@ def without_platform(state: Path) -> Iterator[None]:
         When a platform runs on it.
     """
     state.mkdir(parents=True, exist_ok=True)
-    with (state / "platform.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PlatformError(
-                f"a platform is running on {state}, {running_address(state) or 'just starting'}: "
-                "stop it first"
-            ) from None
+    with _locked(state):
         yield
 
 

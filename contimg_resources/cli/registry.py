@@ -18,11 +18,7 @@ if TYPE_CHECKING:
     from contimg_resources.registry.model import CaltableSet
     from contimg_resources.registry.store import CalibrationRegistry
 
-app = typer.Typer(
-    help="Caltable sets, and the observations that they apply to.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-)
+app = typer.Typer(help="Caltable sets, and the observations that they apply to.")
 
 #: A difference in declination from the tables that is larger than this is shown, degrees.
 _NOTABLE_DEG = 0.5

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, DryRun, Since, StateDirectory, Until
+from contimg_resources.cli.arguments import AsJson, DryRun, Since, Until
 from contimg_resources.cli.console import print_json, print_lines, print_table, progress, remark
 from contimg_resources.cli.given import dagster_instance, given_settings, opened_workshop
 from contimg_resources.cli.platform import running_address
@@ -23,7 +23,6 @@ _CALTABLE_SET = "caltable_set"
 
 
 def reprocess(
-    state: StateDirectory = None,
     since: Since = None,
     until: Until = None,
     only: Annotated[
@@ -70,7 +69,7 @@ def reprocess(
     if solving and only != Which.ALL:
         raise typer.BadParameter("can't be combined with --only", param_hint="--step caltable_set")
     start_mjd, end_mjd = parse_span(since, until)
-    settings = given_settings(state=state)
+    settings = given_settings()
     workshop = opened_workshop(settings)
     busy = _busy_keys(settings)
     chosen = (

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from contimg_resources.cli.platform import Platform
     from contimg_resources.demo.season import FinishedSeason, SeasonResult
     from contimg_resources.simulation.season_spec import SeasonTruth
-    from contimg_resources.steps import Workshop
+    from contimg_resources.steps.workshop import Workshop
 
 _LOOK_S = 1.0
 

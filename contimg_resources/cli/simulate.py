@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, StateDirectory
+from contimg_resources.cli.arguments import AsJson
 from contimg_resources.cli.console import (
     jsonable,
     print_json,
@@ -124,7 +124,6 @@ def simulate(
 def simulate_season(
     days: Annotated[int, typer.Option(min=1, help="Length of the season, UTC days.")] = 240,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 1,
-    state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """Simulate a season of one field: a mosaic a day, measured by forced photometry.
@@ -138,9 +137,9 @@ def simulate_season(
     """
     from contimg_resources.simulation.season import write_season
     from contimg_resources.simulation.season_spec import SeasonSpec, season_truth_path
-    from contimg_resources.steps import Workshop
+    from contimg_resources.steps.workshop import Workshop
 
-    workshop = Workshop.from_settings(given_settings(state=state))
+    workshop = Workshop.from_settings(given_settings())
     with progress("season") as say:
         truth = write_season(workshop, SeasonSpec(n_days=days, seed=seed), say)
     path = season_truth_path(workshop.settings.state)

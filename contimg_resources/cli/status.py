@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, Since, StateDirectory, Until
+from contimg_resources.cli.arguments import AsJson, Since, Until
 from contimg_resources.cli.console import print_json, print_lines, print_table, remark
 from contimg_resources.cli.given import given_settings, opened_workshop
 
@@ -20,7 +20,6 @@ _SHOWN_FAILURES = 5
 
 
 def status(
-    state: StateDirectory = None,
     stale: Annotated[
         bool,
         typer.Option(
@@ -40,7 +39,7 @@ def status(
     Example: `contimg status --json`
     """
     if stale:
-        _tell_stale(given_settings(state=state), since, until, as_json=as_json)
+        _tell_stale(given_settings(), since, until, as_json=as_json)
         return
     if since is not None or until is not None:
         raise typer.BadParameter("only with --stale", param_hint="--from, --to")
@@ -49,7 +48,7 @@ def status(
     from contimg_resources.products.store import ProductsStore
     from contimg_resources.registry.store import CalibrationRegistry
 
-    settings = given_settings(state=state)
+    settings = given_settings()
     products = ProductsStore(settings.products_address, create=False)
     registry = CalibrationRegistry(settings.registry_address, create=False)
     counts = products.counts()

@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     from contimg_resources.correlator.sub_band import SubBand
 
 app = typer.Typer(
-    help="Sub-band files of the correlator (UVH5): contents, observations, conversion to MS.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
+    help="Sub-band files of the correlator (UVH5): contents, observations, conversion to MS."
 )
 
 MinSubbands = Annotated[

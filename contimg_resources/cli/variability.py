@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, StateDirectory
+from contimg_resources.cli.arguments import AsJson
 from contimg_resources.cli.console import print_json, print_table, progress, remark
 from contimg_resources.cli.given import given_settings, opened_workshop
 from contimg_resources.core.errors import ConfigurationError
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from contimg_resources.products.events import CandidateRecord
     from contimg_resources.variability.model import Variability
 
-candidates = typer.Typer(
-    no_args_is_help=True, help="Candidates for Extreme Scattering Events: list, show and mark them."
-)
+candidates = typer.Typer(help="Candidates for Extreme Scattering Events: list, show and mark them.")
 
 _SHOWN = 40
 CandidateId = Annotated[str, typer.Argument(help="Id of a candidate (`contimg candidates list`).")]
@@ -43,7 +41,6 @@ def variability(
             "--all", help="Show the metrics of every source, not only of variable sources."
         ),
     ] = False,
-    state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """Update light curves, compute the variability metrics of each source, and search for events.
@@ -59,7 +56,7 @@ def variability(
     from contimg_resources.steps.cards import draw_cards
     from contimg_resources.steps.variability import changed_days, measure_day, update_light_curves
 
-    workshop = opened_workshop(given_settings(state=state))
+    workshop = opened_workshop(given_settings())
     last = _day_of(day) if day is not None else _last_day(workshop)
     first = _day_of(begin) if begin is not None else last
     days = sorted({*range(first, last + 1), *(d for d in changed_days(workshop) if d <= last)})
@@ -110,7 +107,6 @@ def list_(
     every: Annotated[
         bool, typer.Option("--all", help="Include withdrawn candidates and artefacts.")
     ] = False,
-    state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """List the candidates, the latest last.
@@ -119,7 +115,7 @@ def list_(
     """
     from contimg_resources.products.events import CandidateState, Mark
 
-    events = opened_workshop(given_settings(state=state)).products.events
+    events = opened_workshop(given_settings()).products.events
     marks = events.last_marks()
     shown = [
         c
@@ -137,7 +133,7 @@ def list_(
 
 
 @candidates.command("show")
-def show(candidate: CandidateId, state: StateDirectory = None, as_json: AsJson = False) -> None:
+def show(candidate: CandidateId, as_json: AsJson = False) -> None:
     """Show the parameters, evidence, marks and card of a candidate.
 
     Example: `contimg candidates show ese-61041-nvss-013741+330935`
@@ -146,7 +142,7 @@ def show(candidate: CandidateId, state: StateDirectory = None, as_json: AsJson =
     from contimg_resources.database.values import known_values
     from contimg_resources.steps.cards import card_path
 
-    workshop = opened_workshop(given_settings(state=state))
+    workshop = opened_workshop(given_settings())
     found = workshop.products.events.candidate(candidate)
     marks = workshop.products.events.list_marks(candidate)
     if as_json:
@@ -181,7 +177,6 @@ def mark(
     by: Annotated[
         str | None, typer.Option(help="Name of the person. Default: the user who is logged in.")
     ] = None,
-    state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """Mark a candidate; later searches don't change the mark.
@@ -197,7 +192,7 @@ def mark(
     wanted = mark.strip().lower().replace(" ", "-").replace("_", "-")
     if wanted not in known:
         raise ConfigurationError(f"{mark!r} is not a mark: {', '.join(known)}")
-    workshop = opened_workshop(given_settings(state=state))
+    workshop = opened_workshop(given_settings())
     made = mark_candidate(workshop, candidate, known[wanted], note, by or getpass.getuser())
     if as_json:
         print_json(made)
@@ -271,12 +266,10 @@ def metrics_line(table: "Variability", i: int) -> dict[str, Any]:
         "source_id": str(table.source_id[i]),
         "n_epochs": int(table.n_epochs[i]),
         "mean_flux_mjy": _number(1e3 * table.mean_flux_jy[i]),
-        "eta": _number(table.eta[i]),
-        "v": _number(table.v[i]),
-        "modulation_index": _number(table.modulation_index[i]),
-        "p_value": _number(table.p_value[i]),
-        "pair_vs": _number(table.pair_vs[i]),
-        "pair_m": _number(table.pair_m[i]),
+        **{
+            name: _number(getattr(table, name)[i])
+            for name in ("eta", "v", "modulation_index", "p_value", "pair_vs", "pair_m")
+        },
         "is_variable": bool(table.is_variable[i]),
         "is_pair_variable": bool(table.is_pair_variable[i]),
     }

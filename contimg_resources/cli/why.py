@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, Since, StateDirectory, Until
+from contimg_resources.cli.arguments import AsJson, Since, Until
 from contimg_resources.cli.console import print_json, print_lines, progress, remark
 from contimg_resources.cli.given import given_settings, opened_workshop
 from contimg_resources.core.times import isot_from_mjd
@@ -33,7 +33,6 @@ def why(
             "or a document of the export.",
         ),
     ],
-    state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the origin of a file: MS, caltable set, inputs, checksums, parameters, software, run.
@@ -46,7 +45,7 @@ def why(
     from contimg_resources.steps.provenance import provenance_of
     from contimg_resources.steps.verifying import problem_of
 
-    found = provenance_of(opened_workshop(given_settings(state=state)), product)
+    found = provenance_of(opened_workshop(given_settings()), product)
     problem = "" if found.product is None else problem_of(found.product)
     if not problem and (companion := found.companion) is not None:
         problem = problem_of(companion)
@@ -125,9 +124,7 @@ def _in_words(values: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items()) or "-"
 
 
-def verify(
-    state: StateDirectory = None, since: Since = None, until: Until = None, as_json: AsJson = False
-) -> None:
+def verify(since: Since = None, until: Until = None, as_json: AsJson = False) -> None:
     """Compare every byte of products and active caltables with their checksums.
 
     The two stores are compared too, since products name sets of the registry. A calibrated MS, too
@@ -146,7 +143,7 @@ def verify(
     )
 
     start_mjd, end_mjd = parse_span(since, until)
-    workshop = opened_workshop(given_settings(state=state))
+    workshop = opened_workshop(given_settings())
     with progress("verifying") as say:
         verified = verify_products(workshop, start_mjd=start_mjd, end_mjd=end_mjd, progress=say)
         say("comparing caltables", None)

@@ -103,109 +103,50 @@ def check_ms_name(name: str) -> None:
         )
 
 
+class _Below:
+    """A path of a `StateLayout`: that of the attribute's name in the state directory."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, layout: "StateLayout", owner: type) -> Path:
+        return layout.root / self._name
+
+
 @dataclass(frozen=True)
 class StateLayout:
     """Paths of everything under a state directory."""
 
     root: Path  #: The state directory; never inside a source checkout.
 
-    @property
-    def incoming(self) -> Path:
-        """Directory of incoming MeasurementSets unless a setting names another."""
-        return self.root / "incoming"
-
-    @property
-    def incoming_uvh5(self) -> Path:
-        """Directory of incoming sub-band files unless a setting names another."""
-        return self.root / "incoming_uvh5"
-
-    @property
-    def measurement_sets(self) -> Path:
-        """MS made of sub-band files, one directory for each day."""
-        return self.root / "measurement_sets"
-
-    @property
-    def scratch(self) -> Path:
-        """Working directories of running steps; may be emptied while no step runs."""
-        return self.root / "scratch"
-
-    @property
-    def reserve(self) -> Path:
-        """Reserved disk space, freed when the disk is full so that stores can be opened."""
-        return self.root / "reserve"
-
-    @property
-    def logs(self) -> Path:
-        """CASA logs, one file for each step."""
-        return self.root / "logs"
-
-    @property
-    def caltables(self) -> Path:
-        """Solved caltable sets, one directory for each set and version."""
-        return self.root / "caltables"
+    incoming = _Below()  #: Directory of incoming MeasurementSets unless a setting names another.
+    #: Directory of incoming sub-band files unless a setting names another.
+    incoming_uvh5 = _Below()
+    measurement_sets = _Below()  #: MS made of sub-band files, one directory for each day.
+    scratch = _Below()  #: Working directories of running steps; may be emptied while no step runs.
+    #: Reserved disk space, freed when the disk is full so that stores can be opened.
+    reserve = _Below()
+    logs = _Below()  #: CASA logs, one file for each step.
+    caltables = _Below()  #: Solved caltable sets, one directory for each set and version.
+    calibrated = _Below()  #: Calibrated MS, one directory for each day.
+    images = _Below()  #: Images, one directory for each day.
+    catalogues = _Below()  #: Source catalogues, one file each.
+    mosaics = _Below()  #: Mosaics, one directory for each day.
+    photometry = _Below()  #: Measurements, one directory for each kind of epoch.
+    light_curves = _Below()  #: Light-curve measurements, one file for each day.
+    added_light_curves = _Below()  #: Light curves that users added, one file for each list.
+    variability = _Below()  #: Variability metrics, one file for each day.
+    candidates = _Below()  #: Cards of candidates.
+    cutouts = _Below()  #: Cutouts, one directory for each source.
+    export = _Below()  #: Directory of documents for dashboards unless a setting names another.
 
     def caltable_set(self, set_name: str, version: int) -> Path:
         """Directory of one version of a caltable set."""
         return self.caltables / set_key(check_name(set_name, "caltable set name"), version)
 
-    @property
-    def calibrated(self) -> Path:
-        """Calibrated MS, one directory for each day."""
-        return self.root / "calibrated"
-
-    @property
-    def images(self) -> Path:
-        """Images, one directory for each day."""
-        return self.root / "images"
-
-    @property
-    def catalogues(self) -> Path:
-        """Source catalogues, one file each."""
-        return self.root / "catalogues"
-
-    @property
-    def mosaics(self) -> Path:
-        """Mosaics, one directory for each day."""
-        return self.root / "mosaics"
-
-    @property
-    def photometry(self) -> Path:
-        """Measurements, one directory for each kind of epoch."""
-        return self.root / "photometry"
-
-    @property
-    def light_curves(self) -> Path:
-        """Light-curve measurements, one file for each day."""
-        return self.root / "light_curves"
-
-    @property
-    def added_light_curves(self) -> Path:
-        """Light curves that users added, one file for each list."""
-        return self.root / "added_light_curves"
-
-    @property
-    def variability(self) -> Path:
-        """Variability metrics, one file for each day."""
-        return self.root / "variability"
-
-    @property
-    def candidates(self) -> Path:
-        """Cards of candidates."""
-        return self.root / "candidates"
-
     def card(self, candidate_id: str) -> Path:
         """Return the picture of a candidate."""
         return self.candidates / f"{candidate_id}.png"
-
-    @property
-    def cutouts(self) -> Path:
-        """Cutouts, one directory for each source."""
-        return self.root / "cutouts"
-
-    @property
-    def export(self) -> Path:
-        """Directory of documents for dashboards unless a setting names another."""
-        return self.root / "export"
 
     def mosaic_dir(self, key: str, mid_mjd: float) -> Path:
         """Directory of a mosaic and its companions."""

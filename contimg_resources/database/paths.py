@@ -15,29 +15,26 @@ import sqlalchemy as sa
 _DIRECTORY = "contimg_directory"
 
 
-class StoredPath(sa.types.TypeDecorator[str]):
-    """A path in a column: given and returned as absolute text."""
+class StoredPath(sa.types.TypeDecorator[Path]):
+    """A path in a column: made absolute, and returned as it was given."""
 
     impl = sa.Text
     cache_ok = True
 
-    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+    def process_bind_param(self, value: Path | str | None, dialect: sa.Dialect) -> str | None:
         """Return the stored form of a path."""
+        if value is None:
+            return None
+        path = Path(value).absolute()
         directory = _directory_of(dialect)
-        if value is None or directory is None:
-            return value
-        path = Path(value)
-        for place in (directory, directory.resolve()):
+        for place in () if directory is None else (directory, directory.resolve()):
             if path.is_relative_to(place):
                 return str(path.relative_to(place))
-        return value
+        return str(path)
 
-    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> str | None:
-        """Return a stored path as absolute text."""
-        directory = _directory_of(dialect)
-        if value is None or directory is None:
-            return value
-        return str(directory / value)
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Path | None:
+        """Return a stored path as an absolute one."""
+        return None if value is None else (_directory_of(dialect) or Path()) / value
 
 
 def remember_directory(engine: sa.Engine, store: Path) -> None:

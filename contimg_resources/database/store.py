@@ -11,10 +11,10 @@ changes.
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
@@ -29,6 +29,8 @@ from contimg_resources.core.errors import (
 from contimg_resources.database.memory import memory_path, recall, remember
 from contimg_resources.database.migrate import Schema
 from contimg_resources.database.paths import remember_directory
+
+R = TypeVar("R")
 
 _BUSY_TIMEOUT_S = 30.0
 _WRITE = "contimg_write"
@@ -161,6 +163,17 @@ class Database:
             if not self._is_sqlite:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(self._schema.lock_key)))
             yield connection
+
+    def all(self, query: sa.Select[Any], read: Callable[[Any], R]) -> list[R]:
+        """Return what `read` makes of each row of a query."""
+        with self.read() as connection:
+            return [read(row) for row in connection.execute(query)]
+
+    def first(self, query: sa.Select[Any], read: Callable[[Any], R]) -> R | None:
+        """Return what `read` makes of the first row of a query; None if there is none."""
+        with self.read() as connection:
+            row = connection.execute(query.limit(1)).first()
+        return None if row is None else read(row)
 
     def close(self) -> None:
         """Close the connections."""
@@ -416,42 +429,8 @@ def _back_up(source: Path, target: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-class DatabaseStore:
-    """A store in one database, which has the newest schema."""
+class PartOfStore:
+    """A part of a store in a database, which has the newest schema."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    @property
-    def address(self) -> str:
-        """Address of the store, without a password."""
-        return self._database.address
-
-    def back_up(self, target: Path) -> None:
-        """Back up the store into a SQLite file, while others use it; completely or not at all.
-
-        See `Database.back_up` for the errors.
-        """
-        self._database.back_up(target)
-
-    @property
-    def path(self) -> Path | None:
-        """SQLite file of the store; None in Postgres."""
-        return self._database.path
-
-    def size(self) -> int:
-        """Return the number of rows in the tables that only grow."""
-        return self._database.size()
-
-    @property
-    def n_known(self) -> int:
-        """Largest number of rows that it ever had, as counted by `size`."""
-        return self._database.n_known
-
-    def size_of_copy(self, copy: Path) -> int | None:
-        """Return `size` of a copy in a SQLite file; None if that can't be read."""
-        return self._database.size_of_copy(copy)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._database.close()

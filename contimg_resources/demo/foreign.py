@@ -22,9 +22,9 @@ from contimg_resources.demo.ngc5921 import PHASE_CALIBRATOR
 from contimg_resources.images.standard_form import ForeignFiles
 from contimg_resources.imaging.model import ImageResult
 from contimg_resources.photometry.measurements import read_measurements
-from contimg_resources.steps import Workshop
 from contimg_resources.steps.adding_images import add_image
 from contimg_resources.steps.photometry import Unmeasured, measure_image
+from contimg_resources.steps.workshop import Workshop
 
 
 @dataclass(frozen=True)

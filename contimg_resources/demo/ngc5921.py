@@ -31,7 +31,6 @@ PHASE_CALIBRATOR = "1445+099"
 PHASE_CALIBRATOR_DEG = (221.3186051, 9.9766868)
 FLUX_FIELD = "1331+30500002_0"
 PHASE_FIELD = "1445+09900002_0"
-TARGET_FIELD = "N5921_2"
 #: The antenna's name in the MS that CASA imports, and the station where it stands, which is the
 #: antenna's name in an MS of pyuvdata.
 REFANT = "15"

@@ -7,7 +7,7 @@ Doesn't: starting the platform, printing.
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from contimg_resources.core.keys import KEY_RESOLUTION_DAYS
@@ -129,14 +129,7 @@ def _row(
     image = load_image_result(summary.parent, summary.name.removesuffix(".json"))
     truth = Truth.load(incoming / f"{name}.ms")
     known = [
-        ReferenceSource(
-            name=s.name,
-            ra_deg=s.ra_deg,
-            dec_deg=s.dec_deg,
-            flux_jy=s.flux_jy,
-            reference_ghz=s.reference_ghz,
-            spectral_index=s.spectral_index,
-        )
+        ReferenceSource(**{f.name: getattr(s, f.name) for f in fields(ReferenceSource)})
         for s in truth.sources
     ]
     applied = made[ArtefactKind.CALIBRATED_MS]

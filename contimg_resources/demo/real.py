@@ -30,8 +30,8 @@ from contimg_resources.imaging.model import ImageRequest, ImageResult
 from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.registry.model import ActiveCaltables, NewCaltable, NewCaltableSet
 from contimg_resources.settings import ImagingSettings
-from contimg_resources.steps import Workshop
 from contimg_resources.steps.calibrating import tables_to_apply
+from contimg_resources.steps.workshop import Workshop
 
 SET_NAME = "NGC5921"
 

@@ -54,20 +54,6 @@ class EventOutcome:
         """Measured less true epoch of minimum, days; None when it wasn't found."""
         return None if self.candidate is None else self.candidate.mid_mjd - self.event.mid_mjd
 
-    @property
-    def width_offset_days(self) -> float | None:
-        """Measured less true width, days; None when it wasn't found."""
-        if self.candidate is None:
-            return None
-        return self.candidate.parameters.width_days - self.event.width_days
-
-    @property
-    def depth_offset(self) -> float | None:
-        """Measured less true depth; None when it wasn't found."""
-        if self.candidate is None:
-            return None
-        return self.candidate.parameters.depth - self.event.depth
-
 
 @dataclass(frozen=True)
 class SeasonResult:

@@ -33,7 +33,7 @@ from contimg_resources.export.pages import (
 )
 from contimg_resources.export.state import CutoutsOf, PlatformState
 from contimg_resources.observations.calibrators import separation_deg
-from contimg_resources.products.dips import FittedDip
+from contimg_resources.products.dips import DipEvidence, FittedDip
 from contimg_resources.products.events import CandidateRecord, MarkRecord
 from contimg_resources.variability.model import LightCurves
 
@@ -47,22 +47,6 @@ _MAX_TEMPLATE_POINTS = 1000
 _MAX_MARKS = 50
 #: Time around an event on either side, in units of its duration.
 _SURROUNDINGS = 1.5
-_PARAMETERS = (
-    "threshold",
-    "depth",
-    "depth_error",
-    "width_days",
-    "width_error_days",
-    "mid_error_days",
-    "reduced_chi2",
-)
-_EVIDENCE = (
-    "neighbour_depth",
-    "neighbour_depth_error",
-    "over_walk",
-    "spectral_change",
-    "spectral_change_error",
-)
 
 
 def candidates_document(
@@ -118,9 +102,18 @@ def _items(
             card_png=None if card is None else put_picture(card),
             cutouts=tuple(_cutouts(record, state.cutouts_of, put_picture)),
             **_fit(record.parameters),
-            **{name: finite(getattr(record.evidence, name)) for name in _EVIDENCE},
+            **_numbers(record.evidence),
         )
         yield element(record.id, item.mid_mjd, item)
+
+
+def _numbers(part: FittedDip | DipEvidence) -> dict[str, float | None]:
+    """Return the numbers of a candidate that keep their names in the document."""
+    return {
+        name: finite(value)
+        for name, value in vars(part).items()
+        if name in CandidateItem.model_fields and isinstance(value, int | float)
+    }
 
 
 def _fit(dip: FittedDip) -> dict[str, Any]:
@@ -131,7 +124,7 @@ def _fit(dip: FittedDip) -> dict[str, Any]:
     ]
     curve = [curve[i] for i in _evenly(len(curve), _MAX_TEMPLATE_POINTS)]
     return {
-        **{name: finite(getattr(dip, name)) for name in _PARAMETERS},
+        **_numbers(dip),
         "template": dip.template,
         "baseline_mjy": finite(1e3 * dip.baseline_jy),
         "baseline_error_mjy": finite(1e3 * dip.baseline_error_jy),

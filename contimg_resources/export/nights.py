@@ -11,7 +11,13 @@ import numpy as np
 from contimg_resources.core.arrays import Floats
 from contimg_resources.core.keys import parse_partition_key
 from contimg_resources.core.times import MJD_ZERO_JD, SIDEREAL_DEG_PER_DAY, TT_MINUS_UTC_DAYS
-from contimg_resources.export.model import CaltableSetItem, Gap, MosaicItem, ObservationItem
+from contimg_resources.export.model import (
+    CaltableSetItem,
+    Gap,
+    ImageQuality,
+    MosaicItem,
+    ObservationItem,
+)
 from contimg_resources.export.pages import (
     DEG_DECIMALS,
     MJD_DECIMALS,
@@ -27,7 +33,7 @@ from contimg_resources.export.pages import (
 from contimg_resources.export.state import PlatformState
 from contimg_resources.instrument.dsa110 import LONGITUDE_DEG
 from contimg_resources.products.epochs import MosaicRecord
-from contimg_resources.products.model import ObservationRecord
+from contimg_resources.products.model import ImageRecord, ObservationRecord
 from contimg_resources.registry.lookup import ActiveSet
 from contimg_resources.registry.model import CaltableSet
 
@@ -65,17 +71,7 @@ def _observations(state: PlatformState) -> Iterator[Item]:
         yield element(record.key, item.mid_mjd, item)
 
 
-_MEASURES = (
-    "rms_mjy",
-    "expected_rms_mjy",
-    "dynamic_range",
-    "bmaj_arcsec",
-    "bmin_arcsec",
-    "n_sources",
-    "flux_ratio",
-    "offset_arcsec",
-    "flag_fraction",
-)
+_MEASURES = tuple(name for name in ImageQuality.model_fields if name in ImageRecord.__annotations__)
 _COUNTS = ("n_sources",)
 
 

@@ -37,6 +37,8 @@ from contimg_resources.variability.model import (
 #: Metrics that keep their names in the document.
 MEASURES = ("median_snr", "eta", "v", "modulation_index", "p_value", "pair_vs", "pair_m")
 
+_OF_VARIABLES = tuple(name for name in MEASURES if name in VariableItem.model_fields)
+
 Columns = dict[str, NDArray[Any]]
 
 
@@ -199,12 +201,7 @@ def _variables(variability: Variability) -> Iterator[Item]:
             dec_deg=known(variability.dec_deg[i], DEG_DECIMALS),
             n_epochs=int(variability.n_epochs[i]),
             mean_flux_mjy=finite(1e3 * variability.mean_flux_jy[i]),
-            eta=finite(variability.eta[i]),
-            v=finite(variability.v[i]),
-            modulation_index=finite(variability.modulation_index[i]),
-            p_value=finite(variability.p_value[i]),
-            pair_vs=finite(variability.pair_vs[i]),
-            pair_m=finite(variability.pair_m[i]),
+            **{name: finite(getattr(variability, name)[i]) for name in _OF_VARIABLES},
             pair_first_mjd=_mjd(variability.pair_first_mjd[i]),
             pair_second_mjd=_mjd(variability.pair_second_mjd[i]),
             is_pair_variable=bool(variability.is_pair_variable[i]),

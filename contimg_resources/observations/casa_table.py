@@ -6,7 +6,6 @@ Doesn't: the meaning of the columns. Used inside a CASA process only.
 
 import re
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -70,12 +69,7 @@ class OpenTable:
     def __enter__(self) -> "OpenTable":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if not self._broken:
             self._tool.close()
 
@@ -174,12 +168,7 @@ class OpenTable:
             if not self.n_rows and not self._had_lock_file:
                 lost = "; its table.lock, which may hold the number of rows, is missing"
             raise self.unreadable(
-                f"has {self.n_rows} rows, but {what} goes from {ids.min()} to {ids.max()}"
-                + (
-                    "; its table.lock, which may hold the number of rows, is missing"
-                    if lost
-                    else ""
-                )
+                f"has {self.n_rows} rows, but {what} goes from {ids.min()} to {ids.max()}{lost}"
             )
 
 

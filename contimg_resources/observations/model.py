@@ -182,11 +182,6 @@ class Observation:
         return band_of(self.spectral_windows)
 
     @property
-    def center_frequency_hz(self) -> float:
-        """Return the middle of the band, Hz."""
-        return 0.5 * sum(self.band_hz)
-
-    @property
     def working_antennas(self) -> tuple[Antenna, ...]:
         """Return the antennas with data."""
         return tuple(a for a in self.antennas if a.working)

@@ -89,26 +89,14 @@ def read_observation(
         telescope=content.telescope,
         dish_diameter_m=content.dish_diameter_m,
     )
+    described = {name: v for name, v in vars(content).items() if name != "dish_diameter_m"}
     return Observation(
+        **described,
         path=path,
-        telescope=content.telescope,
-        start_mjd=content.start_mjd,
-        end_mjd=content.end_mjd,
         mid_mjd=0.5 * (content.start_mjd + content.end_mjd),
-        fields=content.fields,
         declination_deg=sum(f.dec_deg for f in content.fields) / len(content.fields),
-        antennas=content.antennas,
-        spectral_windows=content.spectral_windows,
-        correlations=content.correlations,
-        integration_s=content.integration_s,
-        n_integrations=content.n_integrations,
-        n_rows=content.n_rows,
-        flagged_fraction=content.flagged_fraction,
         calibrators=transits,
         signature=before.digest,
-        n_repeated_rows=content.n_repeated_rows,
-        unusable=content.unusable,
-        notes=content.notes,
     )
 
 

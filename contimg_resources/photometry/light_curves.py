@@ -4,7 +4,7 @@ Belongs here: the query for one source, and that for the history of many, from w
 chosen. Doesn't: the files for the queries (see `copies`), variability metrics.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +23,6 @@ from contimg_resources.photometry.copies import (
 from contimg_resources.photometry.model import Kind, SourceHistory, SourceList
 
 __all__ = ["LightCurve", "copy_by_source", "epoch_files", "light_curve", "read_history"]
-
-
-#: Columns of a light curve.
-_SHOWN = (
-    "epoch",
-    "kind",
-    "mid_mjd",
-    "frequency_hz",
-    "flux_jy",
-    "flux_error_jy",
-    "integrated_flux_jy",
-    "integrated_error_jy",
-    "raw_flux_jy",
-    "raw_error_jy",
-    "rms_jy",
-    "flags",
-    "epoch_ok",
-    "ra_deg",
-    "dec_deg",
-)
-_TEXTS = ("epoch", "kind")
 
 
 @dataclass(frozen=True)
@@ -74,6 +53,11 @@ class LightCurve:
 
     def __len__(self) -> int:
         return len(self.epoch)
+
+
+#: Columns of a light curve.
+_SHOWN = tuple(f.name for f in fields(LightCurve) if f.name != "source_id")
+_TEXTS = ("epoch", "kind")
 
 
 def light_curve(

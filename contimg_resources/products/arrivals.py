@@ -1,12 +1,14 @@
-"""Classify the arrival of a MeasurementSet or an image.
+"""Classify the arrival of a MeasurementSet, of sub-band files or of an image.
 
 Belongs here: the decision. Doesn't: recording it.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from contimg_resources.core.errors import ProductsError
-from contimg_resources.observations.model import ObservationOrigin
+from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
+from contimg_resources.observations.model import Observation, ObservationOrigin, SubBandFile
 from contimg_resources.products.model import ArrivalOutcome, ObservationRecord
 
 #: First words of history entries about a second delivery or a moved MS.
@@ -104,3 +106,57 @@ def check_arrival(
             paths=[str(known.path), str(path)],
         )
     return ArrivalOutcome.REPLACED, f"{known.path} was replaced by {path} with other content"
+
+
+def check_sub_bands(
+    known: ObservationRecord | None, before: Sequence[SubBandFile], observation: Observation
+) -> tuple[ArrivalOutcome, str]:
+    """Classify the arrival of sub-band files, given the known observation of their key.
+
+    Parameters
+    ----------
+    known : ObservationRecord or None
+        The observation with the same key, if any.
+    before : sequence of SubBandFile
+        Its sub-band files.
+    observation : Observation
+        The observation that arrived.
+
+    Returns
+    -------
+    tuple of (ArrivalOutcome, str)
+        The outcome, and the entry for the observation's history.
+
+    Raises
+    ------
+    ProductsError
+        If an MS or an image is that observation.
+    """
+    files = observation.sub_bands
+    directory = files[0].path.parent
+    if known is None or known.superseded_by:
+        outcome = ArrivalOutcome.NEW if known is None else ArrivalOutcome.REPLACED
+        return outcome, f"arrived as {len(files)} sub-band files in {directory}"
+    refuse_other_origin(known, directory, observation.origin)
+    if known.signature == observation.signature:
+        if [f.path for f in before] == [f.path for f in files]:
+            return ArrivalOutcome.SAME, ""
+        return ArrivalOutcome.MOVED, f"{MOVED} {before[0].path.parent} to {directory}"
+    there = {f.number: f for f in before}
+    late = [f.number for f in files if f.number not in there]
+    changed = [
+        f.number
+        for f in files
+        if f.number in there
+        and (f.size_bytes, f.modified_ns)
+        != (there[f.number].size_bytes, there[f.number].modified_ns)
+    ]
+    words = [
+        f"{what}: {', '.join(map(str, numbers))}"
+        for what, numbers in (("late sub-bands", late), ("replaced sub-bands", changed))
+        if numbers
+    ] or ["other sub-band files"]
+    return (
+        ArrivalOutcome.REPLACED,
+        f"{'; '.join(words)}; now {len(files)} of {N_SPECTRAL_WINDOWS} are there",
+    )

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from contimg_resources.core.errors import ProductsError
 from contimg_resources.core.keys import parse_partition_key
-from contimg_resources.database import DatabaseStore
+from contimg_resources.database import Database
+from contimg_resources.database.records import between
 from contimg_resources.products.model import (
     AppliedSet,
     Artefact,
@@ -20,29 +21,24 @@ from contimg_resources.products.model import (
     ImageRecord,
     Made,
     ObservationRecord,
+    ObservationState,
 )
-from contimg_resources.products.queries import load_applied_sets, load_made_before, load_noise
 from contimg_resources.products.recording import (
     add_event,
+    files_of,
     find_record,
     paths_of,
     product_rows,
     replace_products,
 )
-from contimg_resources.products.rows import as_artefact, as_image
+from contimg_resources.products.rows import ARTEFACTS, IMAGES
 from contimg_resources.products.tables import artefacts, images, observations
 
 _NEAR = 3
 
 
-class ArtefactStore(DatabaseStore):
-    """The products of single observations, in the database of the products store.
-
-    Parameters
-    ----------
-    database : Database
-        Its database, with the newest schema.
-    """
+class ArtefactStore(Database):
+    """The products of single observations, in the database of the products store."""
 
     def put_artefacts(
         self, key: str, made: Sequence[Artefact], *, image: ImageRecord | None = None
@@ -64,22 +60,19 @@ class ArtefactStore(DatabaseStore):
             Paths that no artefact of this observation uses any more: the caller may delete them.
         """
         rows, numbers = product_rows(key, made, image)
-        with self._database.write() as connection:
+        with self.write() as connection:
             self._found(connection, key)
             before = paths_of(connection, key)
-            replace_products(connection, key, rows, numbers)
+            replace_products(connection, rows, numbers)
             return sorted(before - paths_of(connection, key))
 
     def artefacts(self, key: str) -> list[Artefact]:
         """Return the products of an observation, by kind and version."""
-        query = (
-            sa.select(artefacts)
-            .where(artefacts.c.key == key)
-            .order_by(artefacts.c.kind, artefacts.c.version)
-        )
-        with self._database.read() as connection:
+        columns = artefacts.c
+        query = ARTEFACTS.query.where(columns.key == key).order_by(columns.kind, columns.version)
+        with self.read() as connection:
             self._found(connection, key)
-            return [as_artefact(row) for row in connection.execute(query)]
+            return [ARTEFACTS.read(row) for row in connection.execute(query)]
 
     def made_before(self, created_mjd: float, kinds: Sequence[ArtefactKind]) -> list[Made]:
         """Return the artefacts of some kinds that were made before a time, oldest first.
@@ -91,14 +84,29 @@ class ArtefactStore(DatabaseStore):
         kinds : sequence of ArtefactKind
             The kinds.
         """
-        with self._database.read() as connection:
-            return load_made_before(connection, created_mjd, kinds)
+        columns = artefacts.c
+        # Its own columns come first.
+        query = (
+            ARTEFACTS.query.add_columns(observations.c.path, columns.key, observations.c.state)
+            .join(observations)
+            .where(columns.created_mjd < created_mjd, columns.kind.in_(list(kinds)))
+            .order_by(columns.created_mjd, columns.key)
+        )
+        with self.read() as connection:
+            return [
+                Made(
+                    key,
+                    ARTEFACTS.read(artefact),
+                    state,
+                    tuple(f.path for f in files_of(connection, key)) or (ms,),
+                )
+                for *artefact, ms, key, state in connection.execute(query).all()
+            ]
 
     def known_paths(self, kind: ArtefactKind) -> frozenset[Path]:
         """Return the paths of all artefacts of a kind."""
         query = sa.select(artefacts.c.path).where(artefacts.c.kind == kind)
-        with self._database.read() as connection:
-            return frozenset(Path(path) for path in connection.scalars(query))
+        return frozenset(self.all(query, lambda row: row.path))
 
     def forget_artefact(self, key: str, made: Artefact, *, step: str, reason: str) -> bool:
         """Delete the record of an artefact before its files; the history records the reason.
@@ -124,10 +132,10 @@ class ArtefactStore(DatabaseStore):
             columns.key == key,
             columns.kind == made.kind,
             columns.version == made.version,
-            columns.path == str(made.path),
+            columns.path == made.path,
             columns.created_mjd == made.created_mjd,
         )
-        with self._database.write() as connection:
+        with self.write() as connection:
             record = self._found(connection, key)
             if connection.execute(sa.delete(artefacts).where(*same)).rowcount == 0:
                 return False
@@ -137,10 +145,12 @@ class ArtefactStore(DatabaseStore):
 
     def find_artefact(self, path: Path) -> tuple[str, Artefact] | None:
         """Return the artefact of a path, with the partition key of its observation."""
-        query = sa.select(artefacts).where(artefacts.c.path == str(path.absolute()))
-        with self._database.read() as connection:
-            row = connection.execute(query.order_by(artefacts.c.created_mjd.desc())).first()
-        return None if row is None else (row.key, as_artefact(row))
+        columns = artefacts.c
+        query = ARTEFACTS.query.add_columns(columns.key).where(columns.path == path)
+        return self.first(
+            query.order_by(columns.created_mjd.desc()),
+            lambda row: (row.key, ARTEFACTS.read(row[:-1])),
+        )
 
     def applied_sets(
         self, *, start_mjd: float | None = None, end_mjd: float | None = None
@@ -155,29 +165,41 @@ class ArtefactStore(DatabaseStore):
         start_mjd, end_mjd : float, optional
             Only observations whose mid-MJD is in [start, end), days.
         """
-        with self._database.read() as connection:
-            return load_applied_sets(connection, start_mjd=start_mjd, end_mjd=end_mjd)
+        mine, theirs = artefacts.c, observations.c
+        carried = (
+            mine.key,
+            theirs.mid_mjd,
+            theirs.declination_deg,
+            mine.set_name,
+            mine.set_version,
+            mine.borrowed,
+        )
+        query = (
+            # Grouped by the database: there are many kinds of products.
+            sa.select(*carried, sa.func.aggregate_strings(mine.kind, ","))
+            .join(observations)
+            .where(mine.set_name != "", theirs.superseded_by == "")
+            .group_by(*carried)
+            .order_by(theirs.mid_mjd, mine.set_name, mine.set_version, mine.borrowed)
+        )
+        return self.all(
+            between(query, theirs.mid_mjd, start_mjd, end_mjd),
+            lambda row: AppliedSet(*(*row[:-1], tuple(sorted(row[-1].split(","))))),
+        )
 
     def image(self, key: str, version: int = 1) -> ImageRecord | None:
         """Return the statistics of an observation's image; None if there is none."""
-        query = sa.select(images).where(images.c.key == key, images.c.version == version)
-        with self._database.read() as connection:
-            row = connection.execute(query).first()
-        return None if row is None else as_image(row)
+        query = IMAGES.query.where(images.c.key == key, images.c.version == version)
+        return self.first(query, IMAGES.read)
 
     def images(
         self, *, start_mjd: float | None = None, end_mjd: float | None = None, version: int = 1
     ) -> dict[str, ImageRecord]:
         """Return image statistics by partition key, in order of time."""
         mid = observations.c.mid_mjd
-        query = sa.select(images).join(observations).where(images.c.version == version)
-        if start_mjd is not None:
-            query = query.where(mid >= start_mjd)
-        if end_mjd is not None:
-            query = query.where(mid < end_mjd)
-        with self._database.read() as connection:
-            rows = connection.execute(query.order_by(mid)).all()
-        return {row.key: as_image(row) for row in rows}
+        query = IMAGES.query.add_columns(images.c.key).join(observations).order_by(mid)
+        query = between(query.where(images.c.version == version), mid, start_mjd, end_mjd)
+        return dict(self.all(query, lambda row: (row.key, IMAGES.read(row[:-1]))))
 
     def image_noise(self, *, start_mjd: float, end_mjd: float) -> list[ImageNoise]:
         """Return the noise of the images that passed their checks, in order of time.
@@ -187,8 +209,21 @@ class ArtefactStore(DatabaseStore):
         start_mjd, end_mjd : float
             Only observations whose mid-MJD is in [start, end), days.
         """
-        with self._database.read() as connection:
-            return load_noise(connection, start_mjd=start_mjd, end_mjd=end_mjd)
+        mine = observations.c
+        query = (
+            sa.select(mine.key, mine.mid_mjd, images.c.rms_mjy, images.c.expected_rms_mjy)
+            .join_from(observations, images)
+            .where(
+                mine.state == ObservationState.IMAGED,
+                mine.superseded_by == "",
+                images.c.version == 1,
+                images.c.rms_mjy > 0,
+            )
+            .order_by(mine.mid_mjd)
+        )
+        return self.all(
+            between(query, mine.mid_mjd, start_mjd, end_mjd), lambda row: ImageNoise(*row)
+        )
 
     def _found(self, connection: sa.Connection, key: str) -> ObservationRecord:
         found = find_record(connection, key)

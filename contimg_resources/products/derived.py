@@ -12,8 +12,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from contimg_resources.database import Database, now_mjd, plain_json
+from contimg_resources.database import PartOfStore, now_mjd, plain_json
 from contimg_resources.database.paths import StoredPath
+from contimg_resources.database.records import between
 from contimg_resources.products.tables import product_files, products
 
 #: Checksums of the inputs of a product, by their kind and key; empty where it isn't known.
@@ -97,17 +98,8 @@ class Product:
         return (ProductFile(self.path, self.checksum, self.size_bytes), *self.companions)
 
 
-class DerivedProducts:
-    """The products of the store that were made from other products.
-
-    Parameters
-    ----------
-    database : Database
-        The store's database.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class DerivedProducts(PartOfStore):
+    """The products of the store that were made from other products."""
 
     def put(self, made: Sequence[Product]) -> None:
         """Record products, replacing those of the same kind and key; all or none.
@@ -120,21 +112,14 @@ class DerivedProducts:
         if not made:
             return
         created_mjd = now_mjd()
-        files = [
-            {**_identity(p), "path": str(f.path.absolute())} | _content(f)
-            for p in made
-            for f in p.companions
-        ]
+        files = [{"kind": str(p.kind), "key": p.key, **vars(f)} for p in made for f in p.companions]
         with self._database.write() as connection:
             rows = [
                 {
-                    **_identity(p),
-                    **_content(p),
-                    "mid_mjd": p.mid_mjd,
-                    "path": str(p.path.absolute()),
+                    **{column.name: getattr(p, column.name) for column in products.c},
+                    "kind": str(p.kind),
                     "parameters": plain_json(p.parameters),
                     "software": plain_json(p.software),
-                    "run_id": p.run_id,
                     "created_mjd": created_mjd,
                     "inputs": _inputs_to_store(p.inputs, connection.dialect),
                 }
@@ -160,13 +145,12 @@ class DerivedProducts:
 
     def find(self, path: Path) -> Product | None:
         """Return the product that a file belongs to; None if there is none."""
-        where = str(path.absolute())
         companion = product_files.c
         query = sa.select(products).where(
             sa.or_(
-                products.c.path == where,
+                products.c.path == path,
                 sa.tuple_(products.c.kind, products.c.key).in_(
-                    sa.select(companion.kind, companion.key).where(companion.path == where)
+                    sa.select(companion.kind, companion.key).where(companion.path == path)
                 ),
             )
         )
@@ -190,23 +174,21 @@ class DerivedProducts:
             query.where(products.c.key.in_(wanted[first : first + _MOST_KEYS]))
             for first in range(0, len(wanted), _MOST_KEYS)
         ]
-        with self._database.read() as connection:
-            rows = (
-                r for q in (queries if keys is not None else [query]) for r in connection.execute(q)
-            )
-            return {row.key: row.checksum for row in rows}
+        return {
+            key: checksum
+            for q in (queries if keys is not None else [query])
+            for key, checksum in self._database.all(q, tuple)
+        }
 
     def paths(self, kind: str) -> dict[str, Path]:
         """Return the main file of all products of a kind, by key."""
         query = sa.select(products.c.key, products.c.path).where(products.c.kind == kind)
-        with self._database.read() as connection:
-            return {row.key: Path(row.path) for row in connection.execute(query)}
+        return dict(self._database.all(query, tuple))
 
     def created(self, kind: str) -> dict[str, float]:
         """Return when the products of a kind were recorded, MJD in days, by key."""
         query = sa.select(products.c.key, products.c.created_mjd).where(products.c.kind == kind)
-        with self._database.read() as connection:
-            return {row.key: row.created_mjd for row in connection.execute(query)}
+        return dict(self._database.all(query, tuple))
 
     def inputs(self, kind: str) -> dict[str, Inputs]:
         """Return the inputs of all products of a kind, by key."""
@@ -236,23 +218,10 @@ class DerivedProducts:
             ),
         ).subquery()
         query = sa.select(both).order_by(both.c.kind, both.c.mid_mjd, both.c.key)
-        if start_mjd is not None:
-            query = query.where(both.c.mid_mjd >= start_mjd)
-        if end_mjd is not None:
-            query = query.where(both.c.mid_mjd < end_mjd)
-        with self._database.read() as connection:
-            return [
-                (row.kind, row.key, ProductFile(Path(row.path), row.checksum, row.size_bytes))
-                for row in connection.execute(query)
-            ]
-
-
-def _identity(product: Product) -> dict[str, str]:
-    return {"kind": str(product.kind), "key": product.key}
-
-
-def _content(file: Product | ProductFile) -> dict[str, Any]:
-    return {"checksum": file.checksum, "size_bytes": file.size_bytes}
+        return self._database.all(
+            between(query, both.c.mid_mjd, start_mjd, end_mjd),
+            lambda row: (row.kind, row.key, ProductFile(row.path, row.checksum, row.size_bytes)),
+        )
 
 
 def _delete(connection: sa.Connection, names: Sequence[tuple[str, str]]) -> None:
@@ -282,9 +251,7 @@ def _inputs_to_store(inputs: Inputs, dialect: sa.Dialect) -> dict[str, dict[str,
 def _inputs_as_given(inputs: Inputs, dialect: sa.Dialect) -> Inputs:
     stored = StoredPath()
     return {
-        kind: {
-            stored.process_result_value(key, dialect) or key: sum_ for key, sum_ in found.items()
-        }
+        kind: {str(stored.process_result_value(key, dialect)): sum_ for key, sum_ in found.items()}
         if kind == InputKind.FILE
         else found
         for kind, found in inputs.items()
@@ -292,23 +259,13 @@ def _inputs_as_given(inputs: Inputs, dialect: sa.Dialect) -> Inputs:
 
 
 def _as_product(connection: sa.Connection, row: Any) -> Product:
-    query = sa.select(product_files).where(
-        product_files.c.kind == row.kind, product_files.c.key == row.key
+    files = product_files.c
+    query = sa.select(files.path, files.checksum, files.size_bytes).where(
+        files.kind == row.kind, files.key == row.key
     )
     return Product(
-        kind=row.kind,
-        key=row.key,
-        path=Path(row.path),
-        checksum=row.checksum,
-        size_bytes=row.size_bytes,
-        mid_mjd=row.mid_mjd,
-        inputs=_inputs_as_given(row.inputs, connection.dialect),
-        parameters=row.parameters,
-        software=row.software,
-        run_id=row.run_id,
-        created_mjd=row.created_mjd,
+        **{**row._mapping, "inputs": _inputs_as_given(row.inputs, connection.dialect)},
         companions=tuple(
-            ProductFile(Path(f.path), f.checksum, f.size_bytes)
-            for f in connection.execute(query.order_by(product_files.c.path))
+            ProductFile(*file) for file in connection.execute(query.order_by(files.path))
         ),
     )

@@ -3,18 +3,14 @@
 Belongs here: recording and querying them. Doesn't: searching, sending.
 """
 
-import math
 from collections.abc import Iterable
-from dataclasses import asdict, fields, replace
-from typing import Any
+from dataclasses import replace
 
 import sqlalchemy as sa
-from pydantic import ValidationError
 
 from contimg_resources.core.errors import VariabilityFailed
-from contimg_resources.database import Database, now_mjd, plain_json
-from contimg_resources.database.values import read_json
-from contimg_resources.products.dips import DipEvidence, FittedDip
+from contimg_resources.database import PartOfStore, now_mjd
+from contimg_resources.database.records import replace_row, values_of
 from contimg_resources.products.events import (
     BEGUN,
     CANDIDATE_KEY,
@@ -22,9 +18,9 @@ from contimg_resources.products.events import (
     AlertRecord,
     CandidateRecord,
     CandidateState,
-    Mark,
     MarkRecord,
 )
+from contimg_resources.products.rows import ALERTS, CANDIDATES, MARKS
 from contimg_resources.products.tables import alerts, candidates, marks
 
 _NEAR = 3
@@ -33,17 +29,8 @@ _NEAR = 3
 _LONGEST_PAUSE_DAYS, _LONGEST_CLAIM_DAYS = 0.5, 0.5 / 24
 
 
-class EventProducts:
-    """The candidates, marks and alerts of the products store.
-
-    Parameters
-    ----------
-    database : Database
-        The store's database.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class EventProducts(PartOfStore):
+    """The candidates, marks and alerts of the products store."""
 
     def put_candidates(self, records: Iterable[CandidateRecord]) -> None:
         """Record candidates, each replacing the record of the same id; all or none.
@@ -57,20 +44,18 @@ class EventProducts:
                         candidates.c.id == record.id
                     )
                 ).first()
-                values: dict[str, Any] = plain_json(asdict(record))
-                values["created_mjd"] = now_mjd() if known is None else known.created_mjd
+                values = values_of(record, created_mjd=now_mjd())
                 if known is not None:
+                    values["created_mjd"] = known.created_mjd
                     values["first_day"] = min(known.first_day, record.first_day)
-                connection.execute(sa.delete(candidates).where(candidates.c.id == record.id))
-                connection.execute(sa.insert(candidates).values(**values))
+                replace_row(connection, candidates, values)
 
     def list_candidates(self, source_id: str | None = None) -> tuple[CandidateRecord, ...]:
         """Return all candidates, or those of one source, by epoch of minimum."""
-        query = sa.select(candidates).order_by(candidates.c.mid_mjd, candidates.c.id)
+        query = CANDIDATES.query.order_by(candidates.c.mid_mjd, candidates.c.id)
         if source_id is not None:
             query = query.where(candidates.c.source_id == source_id)
-        with self._database.read() as connection:
-            return tuple(_as_candidate(row) for row in connection.execute(query))
+        return tuple(self._database.all(query, CANDIDATES.read))
 
     def candidate(self, candidate_id: str) -> CandidateRecord:
         """Return one candidate.
@@ -80,20 +65,16 @@ class EventProducts:
         VariabilityFailed
             Naming the latest candidates, if none has this id.
         """
-        with self._database.read() as connection:
-            row = connection.execute(
-                sa.select(candidates).where(candidates.c.id == candidate_id)
-            ).first()
-            if row is not None:
-                return _as_candidate(row)
-            near = connection.scalars(
-                sa.select(candidates.c.id).order_by(candidates.c.mid_mjd.desc()).limit(_NEAR)
-            ).all()
+        query = CANDIDATES.query.where(candidates.c.id == candidate_id)
+        if (found := self._database.first(query, CANDIDATES.read)) is not None:
+            return found
+        latest = sa.select(candidates.c.id).order_by(candidates.c.mid_mjd.desc()).limit(_NEAR)
+        near = self._database.all(latest, lambda row: row.id)
         raise VariabilityFailed(
             f"there is no candidate {candidate_id!r} in {self._database.address}; "
             + (f"the latest: {', '.join(near)}" if near else "it holds none"),
             candidate=candidate_id,
-            near=list(near),
+            near=near,
         )
 
     def put_mark(self, mark: MarkRecord) -> MarkRecord:
@@ -107,16 +88,15 @@ class EventProducts:
         self.candidate(mark.candidate_id)
         marked = replace(mark, created_mjd=now_mjd())
         with self._database.write() as connection:
-            connection.execute(sa.insert(marks).values(**plain_json(asdict(marked))))
+            connection.execute(sa.insert(marks).values(**values_of(marked)))
         return marked
 
     def list_marks(self, candidate_id: str | None = None) -> tuple[MarkRecord, ...]:
         """Return all marks, or those of one candidate, in order of time."""
-        query = sa.select(marks).order_by(marks.c.number)
+        query = MARKS.query.order_by(marks.c.number)
         if candidate_id is not None:
             query = query.where(marks.c.candidate_id == candidate_id)
-        with self._database.read() as connection:
-            return tuple(_as_mark(row) for row in connection.execute(query))
+        return tuple(self._database.all(query, MARKS.read))
 
     def last_marks(self) -> dict[str, MarkRecord]:
         """Return the current mark of each marked candidate, by id."""
@@ -127,13 +107,10 @@ class EventProducts:
         told = sa.select(alerts.c.key).where(
             alerts.c.key == sa.literal(CANDIDATE_KEY) + candidates.c.id
         )
-        query = (
-            sa.select(candidates)
-            .where(candidates.c.state != CandidateState.WITHDRAWN.value, ~told.exists())
-            .order_by(candidates.c.mid_mjd, candidates.c.id)
-        )
-        with self._database.read() as connection:
-            return tuple(_as_candidate(row) for row in connection.execute(query))
+        query = CANDIDATES.query.where(
+            candidates.c.state != CandidateState.WITHDRAWN, ~told.exists()
+        ).order_by(candidates.c.mid_mjd, candidates.c.id)
+        return tuple(self._database.all(query, CANDIDATES.read))
 
     def add_alert(self, alert: AlertRecord, *, at_mjd: float | None = None) -> bool:
         """Record an alert that is due; return False, and change nothing, if it is known.
@@ -146,8 +123,7 @@ class EventProducts:
             The present, MJD in days; by default the clock's.
         """
         due_mjd = now_mjd() if at_mjd is None else at_mjd
-        values: dict[str, Any] = plain_json(asdict(alert))
-        values |= {"created_mjd": due_mjd, "next_try_mjd": due_mjd}
+        values = values_of(alert, created_mjd=due_mjd, next_try_mjd=due_mjd)
         with self._database.write() as connection:
             known = connection.execute(
                 sa.select(alerts.c.key).where(alerts.c.key == alert.key)
@@ -160,16 +136,14 @@ class EventProducts:
     def known_alerts(self, keys: Iterable[str]) -> frozenset[str]:
         """Return the keys for which an alert is recorded."""
         query = sa.select(alerts.c.key).where(alerts.c.key.in_(list(keys)))
-        with self._database.read() as connection:
-            return frozenset(connection.scalars(query))
+        return frozenset(self._database.all(query, lambda row: row.key))
 
     def list_alerts(self, *, unsent: bool = False) -> tuple[AlertRecord, ...]:
         """Return all alerts, or only those not delivered yet, in order of time."""
-        query = sa.select(alerts).order_by(alerts.c.created_mjd, alerts.c.key)
+        query = ALERTS.query.order_by(alerts.c.created_mjd, alerts.c.key)
         if unsent:
             query = query.where(alerts.c.sent_mjd.is_(None))
-        with self._database.read() as connection:
-            return tuple(AlertRecord(**row._mapping) for row in connection.execute(query))
+        return tuple(self._database.all(query, ALERTS.read))
 
     def due_alerts(self, *, at_mjd: float, since_mjd: float) -> tuple[AlertRecord, ...]:
         """Return the alerts that may be sent now and that no process has claimed.
@@ -181,13 +155,10 @@ class EventProducts:
         since_mjd : float
             Only alerts recorded since then, MJD in days.
         """
-        query = (
-            sa.select(alerts)
-            .where(*_is_free(at_mjd), alerts.c.created_mjd >= since_mjd)
-            .order_by(alerts.c.created_mjd, alerts.c.key)
+        query = ALERTS.query.where(*_is_free(at_mjd), alerts.c.created_mjd >= since_mjd).order_by(
+            alerts.c.created_mjd, alerts.c.key
         )
-        with self._database.read() as connection:
-            return tuple(AlertRecord(**row._mapping) for row in connection.execute(query))
+        return tuple(self._database.all(query, ALERTS.read))
 
     def claim_alert(self, key: str, *, at_mjd: float, until_mjd: float) -> AlertRecord | None:
         """Claim an alert for this process; None if it isn't due, or another process claimed it.
@@ -207,8 +178,7 @@ class EventProducts:
             )
             if claimed.rowcount != 1:
                 return None
-            row = connection.execute(sa.select(alerts).where(alerts.c.key == key)).one()
-            return AlertRecord(**row._mapping)
+            return ALERTS.read(connection.execute(ALERTS.query.where(alerts.c.key == key)).one())
 
     def begin_delivery(self, key: str, channel: str) -> bool:
         """Record that the delivery of an alert on a channel begins; False if it began before."""
@@ -262,23 +232,3 @@ def _is_free(at_mjd: float) -> tuple[sa.ColumnElement[bool], ...]:
 
 def _set_channels(connection: sa.Connection, key: str, channels: dict[str, str]) -> None:
     connection.execute(sa.update(alerts).where(alerts.c.key == key).values(channels=channels))
-
-
-def _as_candidate(row: Any) -> CandidateRecord:
-    values = {f.name: getattr(row, f.name) for f in fields(CandidateRecord)}
-    for name in ("ra_deg", "dec_deg"):
-        values[name] = math.nan if values[name] is None else values[name]
-    try:
-        values["parameters"] = read_json(FittedDip, row.parameters)
-        values["evidence"] = read_json(DipEvidence, row.evidence)
-    except ValidationError as error:
-        raise VariabilityFailed(
-            f"candidate {row.id!r} in the products store is damaged: {error.errors()[0]['msg']}",
-            candidate=row.id,
-        ) from error
-    return CandidateRecord(**{**values, "state": CandidateState(row.state)})
-
-
-def _as_mark(row: Any) -> MarkRecord:
-    values = {f.name: getattr(row, f.name) for f in fields(MarkRecord)}
-    return MarkRecord(**{**values, "mark": Mark(row.mark)})

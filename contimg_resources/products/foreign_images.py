@@ -10,7 +10,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from contimg_resources.core.errors import ProductsError
-from contimg_resources.database import Database, now_mjd
+from contimg_resources.database import PartOfStore, now_mjd
 from contimg_resources.observations.model import Observation, ObservationOrigin
 from contimg_resources.products.arrivals import check_arrival
 from contimg_resources.products.model import (
@@ -28,24 +28,15 @@ from contimg_resources.products.recording import (
     replace_products,
     supersede,
 )
-from contimg_resources.products.rows import RECORD_COLUMNS, as_record, observation_values
+from contimg_resources.products.rows import OBSERVATIONS, observation_values
 from contimg_resources.products.tables import artefacts, images, observation_events, observations
 
 #: The step that adds an image.
 STEP = "images_add"
 
 
-class ImageProducts:
-    """The images made elsewhere of the products store.
-
-    Parameters
-    ----------
-    database : Database
-        The store's database.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class ImageProducts(PartOfStore):
+    """The images made elsewhere of the products store."""
 
     def check_arrival(
         self, key: str, path: Path, signature: str, *, replace: bool = False
@@ -112,7 +103,7 @@ class ImageProducts:
             known = find_record(connection, key)
             outcome, message = _outcome(known, path, observation.signature, replace)
             values = observation_values(observation, path) | {
-                "state": state.value,
+                "state": state,
                 "step": STEP,
                 "reason": refused,
                 "updated_mjd": now_mjd(),
@@ -125,7 +116,7 @@ class ImageProducts:
                 )
                 for table in (artefacts, images):
                     connection.execute(sa.delete(table).where(table.c.key == key))
-            replace_products(connection, key, rows, numbers)
+            replace_products(connection, rows, numbers)
             told = f"{message or 'made again'}{f': {refused}' if refused else ''}"
             add_event(connection, key, state, STEP, told, run_id)
             found = find_record(connection, key)
@@ -151,11 +142,11 @@ class ImageProducts:
         with self._database.read() as connection:
             new = new.group_by(event.key).order_by(sa.text("id")).limit(limit)
             latest = {row.key: int(row.id) for row in connection.execute(new)}
-            query = sa.select(*RECORD_COLUMNS).where(
-                observations.c.origin == ObservationOrigin.IMAGE.value,
+            query = OBSERVATIONS.query.where(
+                observations.c.origin == ObservationOrigin.IMAGE,
                 observations.c.key.in_(list(latest)),
             )
-            found = [as_record(row) for row in connection.execute(query)] if latest else []
+            found = [OBSERVATIONS.read(row) for row in connection.execute(query)]
         records = tuple(sorted(found, key=lambda r: r.mid_mjd))
         return records, max(latest.values(), default=event_id)
 

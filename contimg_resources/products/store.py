@@ -10,10 +10,11 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from contimg_resources.core.errors import ProductsError, ProductsUnavailable
-from contimg_resources.database import Database, now_mjd
+from contimg_resources.database import now_mjd
+from contimg_resources.database.records import between
 from contimg_resources.observations.model import Observation
 from contimg_resources.products import history
-from contimg_resources.products.arriving import read_description, record_arrival
+from contimg_resources.products.arrivals import MOVED, TWICE
 from contimg_resources.products.artefact_store import ArtefactStore
 from contimg_resources.products.derived import DerivedProducts
 from contimg_resources.products.event_store import EventProducts
@@ -25,22 +26,15 @@ from contimg_resources.products.model import (
     ObservationState,
 )
 from contimg_resources.products.mosaics import MosaicProducts
-from contimg_resources.products.queries import (
-    load_arrivals,
-    select_records,
-)
 from contimg_resources.products.recording import (
     add_event,
     events_of,
     last_event,
+    read_description,
+    record_arrival,
 )
-from contimg_resources.products.rows import (
-    RECORD_COLUMNS,
-    as_record,
-)
-from contimg_resources.products.sub_bands import (
-    SubBandProducts,
-)
+from contimg_resources.products.rows import EVENTS, OBSERVATIONS
+from contimg_resources.products.sub_bands import SubBandProducts
 from contimg_resources.products.tables import observation_events, observations
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
@@ -71,42 +65,40 @@ class ProductsStore(ArtefactStore):
 
     def __init__(self, url: str, *, create: bool = True, read_only: bool = False) -> None:
         super().__init__(
-            Database(
-                url,
-                what="products store",
-                migrations=_MIGRATIONS,
-                error=ProductsError,
-                create=create,
-                read_only=read_only,
-                unavailable=ProductsUnavailable,
-                size_sql=_SIZE_SQL,
-            )
+            url,
+            what="products store",
+            migrations=_MIGRATIONS,
+            error=ProductsError,
+            create=create,
+            read_only=read_only,
+            unavailable=ProductsUnavailable,
+            size_sql=_SIZE_SQL,
         )
 
     @property
     def mosaics(self) -> MosaicProducts:
         """Mosaics and epochs of measurements."""
-        return MosaicProducts(self._database)
+        return MosaicProducts(self)
 
     @property
     def derived(self) -> DerivedProducts:
         """Light curves, variability metrics, cards, cutouts, exports."""
-        return DerivedProducts(self._database)
+        return DerivedProducts(self)
 
     @property
     def images_made_elsewhere(self) -> ImageProducts:
         """Observations that are images made elsewhere."""
-        return ImageProducts(self._database)
+        return ImageProducts(self)
 
     @property
     def sub_bands(self) -> SubBandProducts:
         """Observations that arrived as sub-band files."""
-        return SubBandProducts(self._database)
+        return SubBandProducts(self)
 
     @property
     def events(self) -> EventProducts:
         """Candidates, marks and alerts."""
-        return EventProducts(self._database)
+        return EventProducts(self)
 
     # Observations ----------------------------------------------------------------------------
 
@@ -122,7 +114,7 @@ class ProductsStore(ArtefactStore):
             If another MS has the same mid-MJD but different content, unless only the data of that
             one can't be used.
         """
-        with self._database.write() as connection:
+        with self.write() as connection:
             return record_arrival(connection, observation, run_id)
 
     def set_state(
@@ -160,7 +152,7 @@ class ProductsStore(ArtefactStore):
         reason = (reason or "").strip()
         if not reason and state in (ObservationState.WAITING, ObservationState.FAILED):
             raise ProductsError(f"observation {key}: the state {state} needs a reason", key=key)
-        with self._database.write() as connection:
+        with self.write() as connection:
             known = self._found(connection, key)
             last = last_event(connection, key)
             # Each run that fails or succeeds counts; a repeated scan of a sensor doesn't.
@@ -170,7 +162,7 @@ class ProductsStore(ArtefactStore):
             connection.execute(
                 sa.update(observations)
                 .where(observations.c.key == key)
-                .values(state=state.value, step=step, reason=reason, updated_mjd=now_mjd())
+                .values(state=state, step=step, reason=reason, updated_mjd=now_mjd())
             )
             add_event(connection, key, state, step, reason, run_id or "")
             return self._found(connection, key)
@@ -183,12 +175,12 @@ class ProductsStore(ArtefactStore):
         ProductsError
             Naming the observations nearest in time, if none has this key.
         """
-        with self._database.read() as connection:
+        with self.read() as connection:
             return self._found(connection, key)
 
     def observation(self, key: str) -> Observation:
         """Return an observation as it was read from its MS on arrival."""
-        with self._database.read() as connection:
+        with self.read() as connection:
             self._found(connection, key)
             return read_description(connection, key)
 
@@ -214,12 +206,15 @@ class ProductsStore(ArtefactStore):
         limit : int, optional
             Maximum number of observations: the latest ones.
         """
-        query = select_records(
-            state=state, day=day, start_mjd=start_mjd, end_mjd=end_mjd, limit=limit
-        )
-        with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        return [as_record(row) for row in reversed(rows)]
+        mid = observations.c.mid_mjd
+        query = between(OBSERVATIONS.query, mid, start_mjd, end_mjd).order_by(mid.desc())
+        if state is not None:
+            query = query.where(observations.c.state == state)
+        if day is not None:
+            query = between(query, mid, day, day + 1)
+        if limit is not None:
+            query = query.limit(limit)
+        return self.all(query, OBSERVATIONS.read)[::-1]
 
     def waiting(self) -> list[ObservationRecord]:
         """Return the observations that wait for a caltable set, in order of time."""
@@ -227,25 +222,31 @@ class ProductsStore(ArtefactStore):
 
     def find_by_path(self, path: Path) -> ObservationRecord | None:
         """Return the observation that an MS holds now; None if it isn't known."""
-        return self._first(
-            observations.c.path == str(path.absolute()), observations.c.superseded_by == ""
-        )
-
-    def find_by_signature(self, signature: str) -> ObservationRecord | None:
-        """Return the observation of a content signature."""
-        return self._first(observations.c.signature == signature)
+        columns = observations.c
+        query = OBSERVATIONS.query.where(columns.path == path, columns.superseded_by == "")
+        return self.first(query.order_by(columns.updated_mjd.desc()), OBSERVATIONS.read)
 
     def known_signatures(self) -> dict[str, str]:
         """Return the content signature of every known MS, by its absolute path."""
         columns = observations.c
         query = sa.select(columns.path, columns.signature).where(columns.superseded_by == "")
-        with self._database.read() as connection:
-            return {row.path: row.signature for row in connection.execute(query)}
+        return dict(self.all(query, lambda row: (str(row.path), row.signature)))
 
     def arrivals_after(self, event_id: int | None, *, limit: int) -> list[ObservationEvent]:
-        """Return the first arrivals after an event, or the latest ones (None), oldest first."""
-        with self._database.read() as connection:
-            return load_arrivals(connection, event_id, limit)
+        """Return the first arrivals after an event, or the latest ones (None), oldest first.
+
+        Second deliveries, which are not used, don't count.
+        """
+        mine = observation_events.c
+        arrived = sa.and_(
+            mine.state == ObservationState.ARRIVED, sa.not_(mine.message.startswith(TWICE))
+        )
+        query = EVENTS.query.where(
+            mine.step == "arrival", sa.or_(arrived, mine.message.startswith(MOVED))
+        ).limit(limit)
+        if event_id is None:
+            return self.all(query.order_by(mine.id.desc()), EVENTS.read)[::-1]
+        return self.all(query.where(mine.id > event_id).order_by(mine.id), EVENTS.read)
 
     def counts(self, *, day: int | None = None) -> dict[ObservationState, int]:
         """Return the number of observations in each state, on one UTC day or in total."""
@@ -253,21 +254,19 @@ class ProductsStore(ArtefactStore):
         query = sa.select(columns.state, sa.func.count()).group_by(columns.state)
         if day is not None:
             query = query.where(columns.mid_mjd >= day, columns.mid_mjd < day + 1)
-        with self._database.read() as connection:
-            found = {str(state): int(count) for state, count in connection.execute(query)}
-        return {state: found.get(state.value, 0) for state in ObservationState}
+        return {**dict.fromkeys(ObservationState, 0), **dict(self.all(query, tuple))}
 
     # History ---------------------------------------------------------------------------------
 
     def history(self, key: str) -> list[ObservationEvent]:
         """Return the history of an observation, oldest entry first."""
-        with self._database.read() as connection:
+        with self.read() as connection:
             self._found(connection, key)
             return events_of(connection, key)
 
     def last_event_id(self) -> int:
         """Return the id of the latest event, 0 if there is none; it grows with every change."""
-        with self._database.read() as connection:
+        with self.read() as connection:
             return int(connection.scalar(sa.select(sa.func.max(observation_events.c.id))) or 0)
 
     def explain(self, key: str) -> str:
@@ -279,11 +278,3 @@ class ProductsStore(ArtefactStore):
             self.image(key),
             self.observation(key),
         )
-
-    # Private ---------------------------------------------------------------------------------
-
-    def _first(self, *conditions: sa.ColumnElement[bool]) -> ObservationRecord | None:
-        query = sa.select(*RECORD_COLUMNS).where(*conditions)
-        with self._database.read() as connection:
-            row = connection.execute(query.order_by(observations.c.updated_mjd.desc())).first()
-        return None if row is None else as_record(row)

@@ -1,7 +1,7 @@
-"""Sub-band files of the observations that the correlator delivered.
+"""Observations that arrived as sub-band files, in the products store.
 
-Belongs here: the rows of the files, and what their arrival means for an observation.
-Doesn't: recording the arrival (see `store`), grouping files (see `contimg_resources.correlator`).
+Belongs here: querying their files, and describing them anew. Doesn't: recording the arrival (see
+`recording`), grouping files (see `contimg_resources.correlator`).
 """
 
 from collections.abc import Sequence
@@ -10,107 +10,20 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from contimg_resources.core.errors import ProductsError
-from contimg_resources.database import Database
+from contimg_resources.database import PartOfStore
 from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
 from contimg_resources.observations.model import Observation, ObservationOrigin, SubBandFile
-from contimg_resources.products.arrivals import MOVED, refuse_other_origin
-from contimg_resources.products.model import (
-    ArrivalOutcome,
-    ArtefactKind,
-    ObservationRecord,
-    ObservationState,
-)
-from contimg_resources.products.recording import add_event, find_record
-from contimg_resources.products.rows import observation_values
+from contimg_resources.products.model import ArtefactKind, ObservationRecord, ObservationState
+from contimg_resources.products.recording import add_event, files_of, find_record
+from contimg_resources.products.rows import SUB_BANDS, observation_values
 from contimg_resources.products.tables import artefacts, observations, sub_bands
 
 #: Limit of the variables of a statement in SQLite is above it.
 _PATHS_PER_QUERY = 500
 
 
-def files_of(connection: sa.Connection, key: str) -> tuple[SubBandFile, ...]:
-    """Return the sub-band files of an observation by number; none for an MS or image."""
-    columns = sub_bands.c
-    query = sa.select(columns.number, columns.path, columns.size_bytes, columns.modified_ns)
-    return tuple(
-        SubBandFile(row.number, Path(row.path), row.size_bytes, row.modified_ns)
-        for row in connection.execute(query.where(columns.key == key).order_by(columns.number))
-    )
-
-
-def replace_files(connection: sa.Connection, key: str, files: Sequence[SubBandFile]) -> None:
-    """Record the sub-band files of an observation in place of earlier ones."""
-    connection.execute(sa.delete(sub_bands).where(sub_bands.c.key == key))
-    if files:
-        rows = [{"key": key, **vars(file), "path": str(file.path)} for file in files]
-        connection.execute(sa.insert(sub_bands), rows)
-
-
-def check_sub_bands(
-    known: ObservationRecord | None, before: Sequence[SubBandFile], observation: Observation
-) -> tuple[ArrivalOutcome, str]:
-    """Classify the arrival of sub-band files, given the known observation of their key.
-
-    Parameters
-    ----------
-    known : ObservationRecord or None
-        The observation with the same key, if any.
-    before : sequence of SubBandFile
-        Its sub-band files.
-    observation : Observation
-        The observation that arrived.
-
-    Returns
-    -------
-    tuple of (ArrivalOutcome, str)
-        The outcome, and the entry for the observation's history.
-
-    Raises
-    ------
-    ProductsError
-        If an MS or an image is that observation.
-    """
-    files = observation.sub_bands
-    directory = files[0].path.parent
-    if known is None or known.superseded_by:
-        outcome = ArrivalOutcome.NEW if known is None else ArrivalOutcome.REPLACED
-        return outcome, f"arrived as {len(files)} sub-band files in {directory}"
-    refuse_other_origin(known, directory, observation.origin)
-    if known.signature == observation.signature:
-        if [f.path for f in before] == [f.path for f in files]:
-            return ArrivalOutcome.SAME, ""
-        return ArrivalOutcome.MOVED, f"{MOVED} {before[0].path.parent} to {directory}"
-    there = {f.number: f for f in before}
-    late = [f.number for f in files if f.number not in there]
-    changed = [
-        f.number
-        for f in files
-        if f.number in there
-        and (f.size_bytes, f.modified_ns)
-        != (there[f.number].size_bytes, there[f.number].modified_ns)
-    ]
-    words = [
-        f"{what}: {', '.join(map(str, numbers))}"
-        for what, numbers in (("late sub-bands", late), ("replaced sub-bands", changed))
-        if numbers
-    ] or ["other sub-band files"]
-    return (
-        ArrivalOutcome.REPLACED,
-        f"{'; '.join(words)}; now {len(files)} of {N_SPECTRAL_WINDOWS} are there",
-    )
-
-
-class SubBandProducts:
-    """The observations of the products store that arrived as sub-band files.
-
-    Parameters
-    ----------
-    database : Database
-        The store's database.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class SubBandProducts(PartOfStore):
+    """The observations of the products store that arrived as sub-band files."""
 
     def known(self) -> dict[str, tuple[str, str]]:
         """Return signature and path of the first file of every observation, by partition key."""
@@ -118,20 +31,19 @@ class SubBandProducts:
         query = (
             sa.select(mine.key, mine.signature, sa.func.min(sub_bands.c.path).label("path"))
             .join_from(observations, sub_bands, isouter=True)
-            .where(mine.origin == ObservationOrigin.SUB_BANDS.value)
+            .where(mine.origin == ObservationOrigin.SUB_BANDS)
             .group_by(mine.key, mine.signature)
         )
-        with self._database.read() as connection:
-            return {row.key: (row.signature, row.path or "") for row in connection.execute(query)}
+        found = self._database.all(query, tuple)
+        return {key: (signature, str(path or "")) for key, signature, path in found}
 
     def keys_of_others(self) -> dict[str, str]:
         """Return path, by partition key, of the observations that arrived as MS or images."""
         mine = observations.c
         query = sa.select(mine.key, mine.path).where(
-            mine.origin != ObservationOrigin.SUB_BANDS.value, mine.superseded_by == ""
+            mine.origin != ObservationOrigin.SUB_BANDS, mine.superseded_by == ""
         )
-        with self._database.read() as connection:
-            return {row.key: row.path for row in connection.execute(query)}
+        return dict(self._database.all(query, lambda row: (row.key, str(row.path))))
 
     def files(self, key: str) -> tuple[SubBandFile, ...]:
         """Return the sub-band files of an observation by number."""
@@ -156,15 +68,14 @@ class SubBandProducts:
         )
         query = sa.select(mine.key, mine.number).where(mine.key.in_(lacking))
         there: dict[str, set[int]] = {}
-        with self._database.read() as connection:
-            for row in connection.execute(query):
-                there.setdefault(row.key, set()).add(row.number)
+        for key, number in self._database.all(query, tuple):
+            there.setdefault(key, set()).add(number)
         every = set(range(N_SPECTRAL_WINDOWS))
         return {key: tuple(sorted(every - numbers)) for key, numbers in sorted(there.items())}
 
     def find(self, path: Path) -> ObservationRecord | None:
         """Return the observation of a sub-band file; None if none has it."""
-        query = sa.select(sub_bands.c.key).where(sub_bands.c.path == str(path.absolute()))
+        query = sa.select(sub_bands.c.key).where(sub_bands.c.path == path)
         with self._database.read() as connection:
             key = connection.scalar(query)
             return None if key is None else find_record(connection, key)
@@ -188,24 +99,23 @@ class SubBandProducts:
         """
         mine, image = sub_bands.c, artefacts.c
         query = (
-            sa.select(sub_bands, image.path.label("image"))
+            SUB_BANDS.query.add_columns(mine.key, image.path)
             .join(observations, observations.c.key == mine.key)
             .join(artefacts, image.key == mine.key)
             .where(
-                observations.c.state == ObservationState.IMAGED.value,
-                image.kind == ArtefactKind.IMAGE.value,
+                observations.c.state == ObservationState.IMAGED,
+                image.kind == ArtefactKind.IMAGE,
                 image.version == 1,
                 image.created_mjd < before_mjd,
             )
             .order_by(mine.path)
         )
         found = []
-        with self._database.read() as connection:
-            for start in range(0, len(paths), _PATHS_PER_QUERY):
-                some = [str(p) for p in paths[start : start + _PATHS_PER_QUERY]]
-                for row in connection.execute(query.where(mine.path.in_(some))):
-                    file = SubBandFile(row.number, Path(row.path), row.size_bytes, row.modified_ns)
-                    found.append((row.key, file, Path(row.image)))
+        for start in range(0, len(paths), _PATHS_PER_QUERY):
+            some = query.where(mine.path.in_(paths[start : start + _PATHS_PER_QUERY]))
+            found += self._database.all(
+                some, lambda row: (row[-2], SUB_BANDS.read(row[:-2]), row[-1])
+            )
         return found
 
     def note(self, key: str, step: str, message: str, *, run_id: str = "") -> None:

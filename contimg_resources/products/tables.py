@@ -6,6 +6,11 @@ Belongs here: the present schema. Doesn't: earlier schemas (`migrations/`), quer
 import sqlalchemy as sa
 
 from contimg_resources.database.paths import StoredPath
+from contimg_resources.database.records import NumberOrNan, named
+from contimg_resources.observations.model import ObservationOrigin
+from contimg_resources.products.epochs import EpochKind, MosaicState
+from contimg_resources.products.events import CandidateState, Mark
+from contimg_resources.products.model import ObservationState
 
 metadata = sa.MetaData()
 
@@ -21,12 +26,12 @@ observations = sa.Table(
     sa.Column("end_mjd", sa.Double, nullable=False),
     sa.Column("declination_deg", sa.Double, nullable=False),
     sa.Column("calibrator", sa.Text, nullable=False),
-    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("state", named(ObservationState), nullable=False),
     sa.Column("step", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("updated_mjd", sa.Double, nullable=False),
     sa.Column("superseded_by", sa.String(16), nullable=False, server_default=""),
-    sa.Column("origin", sa.String(16), nullable=False, server_default="measurement_set"),
+    sa.Column("origin", named(ObservationOrigin), nullable=False, server_default="measurement_set"),
     # Large, so last: queries of the columns above never read it.
     sa.Column("observation", sa.Text, nullable=False),
     sa.Index("ix_observations_path", "path"),
@@ -54,7 +59,7 @@ observation_events = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("key", sa.ForeignKey("observations.key"), nullable=False),
     sa.Column("at_mjd", sa.Double, nullable=False),
-    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("state", named(ObservationState), nullable=False),
     sa.Column("step", sa.Text, nullable=False),
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("run_id", sa.Text, nullable=False),
@@ -112,7 +117,7 @@ mosaics = sa.Table(
     sa.Column("mid_mjd", sa.Double, nullable=False),
     sa.Column("end_mjd", sa.Double, nullable=False),
     sa.Column("declination_deg", sa.Double, nullable=False),
-    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("state", named(MosaicState), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("tiles", sa.JSON, nullable=False),
     sa.Column("directory", StoredPath, nullable=False),
@@ -130,7 +135,7 @@ epochs = sa.Table(
     "epochs",
     metadata,
     sa.Column("epoch", sa.String(32), primary_key=True),
-    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("kind", named(EpochKind), primary_key=True),
     sa.Column("mid_mjd", sa.Double, nullable=False),
     sa.Column("measured_from", sa.String(80), nullable=False),
     sa.Column("catalogue", sa.Text, nullable=False),
@@ -191,9 +196,9 @@ candidates = sa.Table(
     sa.Column("id", sa.String(128), primary_key=True),
     sa.Column("source_id", sa.Text, nullable=False),
     # Null: an added light curve without a position.
-    sa.Column("ra_deg", sa.Double),
-    sa.Column("dec_deg", sa.Double),
-    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("ra_deg", NumberOrNan),
+    sa.Column("dec_deg", NumberOrNan),
+    sa.Column("state", named(CandidateState), nullable=False),
     sa.Column("start_mjd", sa.Double, nullable=False),
     sa.Column("mid_mjd", sa.Double, nullable=False),
     sa.Column("end_mjd", sa.Double, nullable=False),
@@ -214,7 +219,7 @@ marks = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
     # No foreign key: a mark outlives whatever recomputation does to its candidate.
     sa.Column("candidate_id", sa.String(128), nullable=False),
-    sa.Column("mark", sa.String(16), nullable=False),
+    sa.Column("mark", named(Mark), nullable=False),
     sa.Column("note", sa.Text, nullable=False),
     sa.Column("by", sa.Text, nullable=False),
     sa.Column("created_mjd", sa.Double, nullable=False),

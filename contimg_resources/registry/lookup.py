@@ -60,10 +60,6 @@ class Wanted:
         return ", ".join(words)
 
 
-def _status_is(status: SetStatus) -> sa.ColumnElement[bool]:
-    return caltable_sets.c.status == status.value
-
-
 def _nearest(side: str, fits: Sequence[sa.ColumnElement[bool]]) -> Any:
     columns = caltable_sets.c
     mjd = sa.bindparam("mjd", type_=sa.Double)
@@ -73,7 +69,7 @@ def _nearest(side: str, fits: Sequence[sa.ColumnElement[bool]]) -> Any:
     }[side]
     chosen = (
         sa.select(columns.id, columns.mid_mjd)
-        .where(_status_is(SetStatus.ACTIVE), on_side, *fits)
+        .where(columns.status == SetStatus.ACTIVE, on_side, *fits)
         .order_by(by_time, columns.id.desc())
         .limit(1)
         .subquery(side)
@@ -91,7 +87,7 @@ def _make_query(window: bool, strip: bool, layout: bool) -> sa.CompoundSelect[An
         longest = caltable_sets.alias("longest")
         reach = (
             sa.select(sa.func.max(longest.c.reach_days))
-            .where(longest.c.status == SetStatus.ACTIVE.value)
+            .where(longest.c.status == SetStatus.ACTIVE)
             .scalar_subquery()
         )
         before.append(columns.mid_mjd >= mjd - reach - _SLACK_DAYS)
@@ -141,7 +137,7 @@ def nothing_fits(connection: sa.Connection, wanted: Wanted) -> NoValidCaltables:
     before_ids, after_ids = (
         connection.scalars(
             sa.select(columns.id)
-            .where(_status_is(SetStatus.ACTIVE), on_side)
+            .where(columns.status == SetStatus.ACTIVE, on_side)
             .order_by(by_time, columns.id.desc())
             .limit(_NEAR)
         ).all()
@@ -153,7 +149,7 @@ def nothing_fits(connection: sa.Connection, wanted: Wanted) -> NoValidCaltables:
     inactive_ids = connection.scalars(
         sa.select(columns.id)
         .where(
-            columns.status != SetStatus.ACTIVE.value,
+            columns.status != SetStatus.ACTIVE,
             columns.start_mjd <= wanted.mjd,
             columns.end_mjd >= wanted.mjd,
         )
@@ -206,13 +202,12 @@ def why_not(candidate: CaltableSet, wanted: Wanted) -> list[str]:
     return found
 
 
+_SHOWN = ("name", "version", "mid_mjd", "start_mjd", "end_mjd")
+
+
 def _as_near(candidate: CaltableSet, wanted: Wanted) -> dict[str, Any]:
     return {
-        "name": candidate.name,
-        "version": candidate.version,
-        "mid_mjd": candidate.mid_mjd,
-        "start_mjd": candidate.start_mjd,
-        "end_mjd": candidate.end_mjd,
+        **{name: getattr(candidate, name) for name in _SHOWN},
         "why_not": why_not(candidate, wanted),
     }
 
@@ -264,7 +259,7 @@ class ActiveSets:
         columns = caltable_sets.c
         query = (
             sa.select(*(columns[f.name] for f in fields(ActiveSet)))
-            .where(columns.status == SetStatus.ACTIVE.value)
+            .where(columns.status == SetStatus.ACTIVE)
             .order_by(columns.mid_mjd, columns.id)
         )
         self._sets = [ActiveSet(*row) for row in connection.execute(query)]

@@ -52,7 +52,7 @@ def insert_set(
         {
             "name": new.name,
             "version": version,
-            "status": status.value,
+            "status": status,
             "calibrator": new.calibrator,
             "refant": new.refant,
             "mid_mjd": float(new.mid_mjd),
@@ -104,8 +104,8 @@ def _insert_tables(
     rows = [
         {
             "set_id": set_id,
-            "type": t.type.value,
-            "path": str(t.path),
+            "type": t.type,
+            "path": t.path,
             "apply_order": t.type.apply_order,
             # FLUX is the rescaled GA: applying both would apply the gain twice.
             "applied": not (scaled and t.type is CaltableType.GA),
@@ -121,13 +121,13 @@ def retire_active(connection: sa.Connection, name: str, reason: str) -> None:
     """Retire the active version of a name, if there is one."""
     columns = caltable_sets.c
     active = connection.scalars(
-        sa.select(columns.id).where(columns.name == name, columns.status == SetStatus.ACTIVE.value)
+        sa.select(columns.id).where(columns.name == name, columns.status == SetStatus.ACTIVE)
     ).all()
     for set_id in active:
         connection.execute(
             sa.update(caltable_sets)
             .where(columns.id == set_id)
-            .values(status=SetStatus.RETIRED.value, reasons=[reason])
+            .values(status=SetStatus.RETIRED, reasons=[reason])
         )
         _add_event(connection, set_id, "retired", reason)
 

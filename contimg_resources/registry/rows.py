@@ -1,6 +1,6 @@
 """Convert rows to records, and load caltable sets.
 
-Belongs here: reading sets, layouts and events into the model; the cache of layouts of a process,
+Belongs here: reading sets and layouts into the model; the cache of layouts of a process,
 and finding a version of a set. Doesn't: which set applies (see `lookup`).
 """
 
@@ -10,20 +10,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from contimg_resources.core.errors import SetNotFound
-from contimg_resources.instrument.caltables import ArrayLayout, CaltableType
-from contimg_resources.registry.model import (
-    CaltableSet,
-    RegisteredCaltable,
-    SetEvent,
-    SetStatus,
-)
-from contimg_resources.registry.tables import caltable_sets, caltables, layouts, set_events
+from contimg_resources.instrument.caltables import ArrayLayout
+from contimg_resources.registry.model import CaltableSet, RegisteredCaltable, SetStatus
+from contimg_resources.registry.tables import caltable_sets, caltables, layouts
 
 _CHUNK = 500
 
@@ -68,12 +62,7 @@ def load_sets(
             .order_by(caltables.c.apply_order)
         ):
             tables[row.set_id].append(
-                RegisteredCaltable(
-                    type=CaltableType(row.type),
-                    path=Path(row.path),
-                    apply_order=row.apply_order,
-                    checksum=row.checksum,
-                )
+                RegisteredCaltable(row.type, row.path, row.apply_order, row.checksum)
             )
         for row in connection.execute(
             sa.select(caltable_sets).where(caltable_sets.c.id.in_(chunk))
@@ -81,56 +70,11 @@ def load_sets(
             columns = {
                 **row._mapping,
                 "layout": known[row.layout_id],
-                "status": SetStatus(row.status),
                 "reasons": tuple(row.reasons),
                 "tables": tuple(tables[row.id]),
             }
             found[row.id] = CaltableSet(**{f.name: columns[f.name] for f in fields(CaltableSet)})
     return [found[i] for i in ids if i in found]
-
-
-def select_ids(
-    *,
-    status: SetStatus | None,
-    name: str | None,
-    start_mjd: float | None,
-    end_mjd: float | None,
-    limit: int | None,
-) -> sa.Select[tuple[int]]:
-    """Return the query for rows of sets, latest calibrator observation first.
-
-    Limits are MJD in days, the end excluded; None: any.
-    """
-    columns = caltable_sets.c
-    query = sa.select(columns.id).order_by(columns.mid_mjd.desc(), columns.id.desc())
-    if status is not None:
-        query = query.where(columns.status == status.value)
-    if name is not None:
-        query = query.where(columns.name == name)
-    if start_mjd is not None:
-        query = query.where(columns.mid_mjd >= start_mjd)
-    if end_mjd is not None:
-        query = query.where(columns.mid_mjd < end_mjd)
-    if limit is not None:
-        query = query.limit(limit)
-    return query
-
-
-def load_events(
-    connection: sa.Connection, *, name: str | None, after_id: int, limit: int
-) -> list[SetEvent]:
-    """Return the events after an event, oldest first."""
-    query = (
-        sa.select(set_events, caltable_sets.c.name.label("set_name"), caltable_sets.c.version)
-        .join(caltable_sets, caltable_sets.c.id == set_events.c.set_id)
-        .where(set_events.c.id > after_id)
-        .order_by(set_events.c.id)
-        .limit(limit)
-    )
-    if name is not None:
-        query = query.where(caltable_sets.c.name == name)
-    names = [f.name for f in fields(SetEvent)]
-    return [SetEvent(**{n: row[n] for n in names}) for row in connection.execute(query).mappings()]
 
 
 class Loader:
@@ -184,7 +128,7 @@ class Loader:
                 near=near,
             )
         if version is None:
-            active = [r for r in rows if r.status == SetStatus.ACTIVE.value]
+            active = [r for r in rows if r.status is SetStatus.ACTIVE]
             return self.load(connection, [(active or rows)[0].id])[0]
         for row in rows:
             if row.version == version:

@@ -6,6 +6,9 @@ Belongs here: the present schema. Doesn't: earlier schemas (`migrations/`), quer
 import sqlalchemy as sa
 
 from contimg_resources.database.paths import StoredPath
+from contimg_resources.database.records import named
+from contimg_resources.instrument.caltables import CaltableType
+from contimg_resources.registry.model import SetStatus
 
 metadata = sa.MetaData()
 
@@ -26,7 +29,7 @@ caltable_sets = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("name", sa.String(128), nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("status", named(SetStatus), nullable=False),
     sa.Column("calibrator", sa.Text, nullable=False),
     sa.Column("refant", sa.Text, nullable=False),
     sa.Column("mid_mjd", sa.Double, nullable=False),
@@ -59,7 +62,7 @@ caltables = sa.Table(
     "caltables",
     metadata,
     sa.Column("set_id", sa.ForeignKey("caltable_sets.id"), primary_key=True),
-    sa.Column("type", sa.String(8), primary_key=True),
+    sa.Column("type", named(CaltableType, 8), primary_key=True),
     sa.Column("path", StoredPath, nullable=False),
     sa.Column("apply_order", sa.Integer, nullable=False),
     sa.Column("applied", sa.Boolean, nullable=False),

@@ -18,8 +18,6 @@ from dataclasses import dataclass, replace
 from contimg_resources.alerts.calibration import (
     LOOK_BACK_DAYS,
     PATIENCE_H,
-    SolvedSet,
-    Uncalibrated,
     calibration_alerts,
     possible_calibration_keys,
 )
@@ -46,7 +44,7 @@ from contimg_resources.database import now_mjd as clock_mjd
 from contimg_resources.products.events import BEGUN, CANDIDATE_KEY, DELIVERED, AlertRecord
 from contimg_resources.products.model import ObservationRecord, ObservationState
 from contimg_resources.registry.model import SetStatus
-from contimg_resources.steps.looking_up import look_up_all
+from contimg_resources.steps.looking_up import look_up_records
 from contimg_resources.steps.workshop import Workshop
 
 #: Alerts that could not be delivered within this time are dropped, days.
@@ -202,11 +200,8 @@ def _new_calibration(workshop: Workshop, now_mjd: float) -> tuple[AlertRecord, .
         status=SetStatus.ACTIVE, start_mjd=waiting[0].mid_mjd, end_mjd=now_mjd
     )
     return calibration_alerts(
-        [
-            Uncalibrated(record.key, record.mid_mjd, record.declination_deg)
-            for record in _without_set(workshop, waiting)
-        ],
-        [SolvedSet(s.mid_mjd, s.declination_deg) for s in sets],
+        _without_set(workshop, waiting),
+        [(s.mid_mjd, s.declination_deg) for s in sets],
         strip_tolerance_deg=workshop.settings.calibration.strip_tolerance_deg,
         now_mjd=now_mjd,
     )
@@ -216,19 +211,8 @@ def _without_set(
     workshop: Workshop, records: list[ObservationRecord]
 ) -> tuple[ObservationRecord, ...]:
     """Return the observations without a valid set; one with a set only waits for a free run."""
-    of_any = look_up_all(workshop, ((r.mid_mjd, r.declination_deg, None) for r in records))
-    pairs = list(zip(records, of_any, strict=True))
-    # The layout is the largest part of a row; usually no set is valid and it needn't be read.
-    fitting = [record for record, found in pairs if found is not None]
-    answers = look_up_all(
-        workshop,
-        (
-            (r.mid_mjd, r.declination_deg, workshop.products.observation(r.key).layout)
-            for r in fitting
-        ),
-    )
-    served = {r.key for r, found in zip(fitting, answers, strict=True) if found is not None}
-    return tuple(record for record in records if record.key not in served)
+    answers = look_up_records(workshop, records, lambda _, found: found is not None)
+    return tuple(r for r, found in zip(records, answers, strict=True) if found is None)
 
 
 def _new_failures(workshop: Workshop, now_mjd: float) -> tuple[AlertRecord, ...]:

@@ -20,8 +20,8 @@ from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.directories import whole_directory
 from contimg_resources.core.errors import BackupRefused, ConfigurationError, ContimgError
 from contimg_resources.core.trees import remove_tree
+from contimg_resources.database import Database
 from contimg_resources.database.memory import memory_path
-from contimg_resources.database.store import DatabaseStore
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.model import SetStatus
 from contimg_resources.registry.store import CalibrationRegistry
@@ -85,7 +85,7 @@ def back_up(
         If a store can't be read, or the directory can't be written.
     """
     # The registry last, so that it holds every set that the products name.
-    stores: dict[str, DatabaseStore] = {PRODUCTS: workshop.products, REGISTRY: workshop.registry}
+    stores: dict[str, Database] = {PRODUCTS: workshop.products, REGISTRY: workshop.registry}
     for name, store in stores.items():
         if store.path is not None and _is_same(directory / name, store.path):
             raise ConfigurationError(f"{directory / name} can't be its own backup")
@@ -227,7 +227,7 @@ def _is_same(one: Path, other: Path) -> bool:
     return one.exists() and other.exists() and one.samefile(other)
 
 
-def _refuse_less(store: DatabaseStore, new: Path, there: Path) -> None:
+def _refuse_less(store: Database, new: Path, there: Path) -> None:
     """Refuse to replace a backup that holds more rows."""
     if not there.is_file():
         return

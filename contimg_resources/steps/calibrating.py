@@ -72,17 +72,6 @@ def calibrate_observation(
     An observation that arrived as sub-band files is calibrated straight from them where no MS is
     written (see `contimg_resources.steps.converting.is_direct`).
 
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores and tools.
-    key : str
-        Partition key of the observation.
-    run_id : str
-        Run id, for the history.
-    progress : callable
-        Receives progress messages.
-
     Raises
     ------
     DiskShort

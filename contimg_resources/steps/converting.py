@@ -54,17 +54,6 @@ def make_measurement_set(
     An MS that arrived is left as it is. None is written where `is_direct`, once a caltable set is
     valid.
 
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores and tools.
-    key : str
-        Partition key of the observation.
-    run_id : str
-        Run id, for the history.
-    progress : callable
-        Receives progress messages.
-
     Raises
     ------
     DiskShort

@@ -21,7 +21,7 @@ from contimg_resources.products.model import ObservationRecord, ObservationState
 from contimg_resources.registry.lookup import ActiveSet
 from contimg_resources.registry.model import CaltableSet
 from contimg_resources.steps.disk_space import shortage, unwritable
-from contimg_resources.steps.looking_up import look_up_all
+from contimg_resources.steps.looking_up import Answer, look_up_records
 from contimg_resources.steps.origin import software
 from contimg_resources.steps.recording import finished
 from contimg_resources.steps.staleness import stale_observations
@@ -180,22 +180,14 @@ def _answers(
     workshop: Workshop, observations: tuple[ObservationRecord, ...]
 ) -> tuple[ActiveSet | None, ...]:
     """Return the set whose window contains each observation; borrowed sets don't count."""
-    of_any = look_up_all(workshop, ((o.mid_mjd, o.declination_deg, None) for o in observations))
-    valid = [None if found is None or found[1] else found[0] for found in of_any]
-    # An observation that waits although a set is valid may have other antennas: only then is its
-    # layout read.
-    unsure = [
-        i
-        for i, (record, found) in enumerate(zip(observations, valid, strict=True))
-        if found is not None and record.state is ObservationState.WAITING
-    ]
-    asked = (
-        (o.mid_mjd, o.declination_deg, workshop.products.observation(o.key).layout)
-        for o in (observations[i] for i in unsure)
-    )
-    for i, found in zip(unsure, look_up_all(workshop, asked), strict=True):
-        valid[i] = None if found is None or found[1] else found[0]
-    return tuple(valid)
+
+    def depends(record: ObservationRecord, found: Answer) -> bool:
+        # An observation that waits although a set is valid may have other antennas.
+        waits = record.state is ObservationState.WAITING
+        return waits and found is not None and not found[1]
+
+    answers = look_up_records(workshop, observations, depends)
+    return tuple(None if found is None or found[1] else found[0] for found in answers)
 
 
 def _sets(

@@ -56,17 +56,6 @@ def image_observation(
 ) -> Imaged:
     """Image the calibrated MS of an observation and check the image.
 
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores and tools.
-    key : str
-        Partition key of the observation.
-    run_id : str
-        Run id, for the history.
-    progress : callable
-        Receives progress messages.
-
     Returns
     -------
     Imaged

@@ -4,15 +4,19 @@ Belongs here: passing strip tolerance and borrowing to the look-up, the same for
 Doesn't: the look-up itself (see `contimg_resources.registry`).
 """
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from contimg_resources.instrument.caltables import ArrayLayout
+from contimg_resources.products.model import AppliedSet, ObservationRecord
 from contimg_resources.registry.lookup import ActiveSet, Wanted
 from contimg_resources.registry.model import ActiveCaltables
 
 if TYPE_CHECKING:
     from contimg_resources.steps.workshop import Workshop
+
+#: The registry's present answer: the set and whether it is borrowed; None: no set is valid.
+Answer = tuple[ActiveSet, bool] | None
 
 
 def look_up(
@@ -45,19 +49,31 @@ def look_up(
     )
 
 
-def look_up_all(
-    workshop: "Workshop", asked: Iterable[tuple[float, float, ArrayLayout | None]]
-) -> Iterator[tuple[ActiveSet, bool] | None]:
-    """Look up the sets of many observations from one state of the registry, tables unread.
+def look_up_records(
+    workshop: "Workshop",
+    records: Sequence[ObservationRecord | AppliedSet],
+    depends: Callable[[Any, Answer], bool],
+) -> list[Answer]:
+    """Look up the sets of many observations, tables unread, and the layouts that matter.
 
-    `asked` holds mid-MJD (days), declination strip (degrees) and layout (None: any fits) of each
-    observation. Yields the set of each, and whether it is borrowed; None where no set is valid.
+    A layout is the largest part of an observation's row, so first any layout fits. `depends`
+    returns for a record and that answer whether its layout may change it. The answers are the set
+    and whether it is borrowed; None where no set is valid.
     """
     calibration = workshop.settings.calibration
-    return workshop.registry.active_for_all(
-        (
-            Wanted(mid_mjd, layout, declination_deg, calibration.strip_tolerance_deg)
-            for mid_mjd, declination_deg, layout in asked
-        ),
-        borrow=calibration.borrow,
+
+    def look_up_all(some: Iterable[Any], layout_of: Callable[[str], Any]) -> Iterator[Answer]:
+        wanted = (
+            Wanted(r.mid_mjd, layout_of(r.key), r.declination_deg, calibration.strip_tolerance_deg)
+            for r in some
+        )
+        return workshop.registry.active_for_all(wanted, borrow=calibration.borrow)
+
+    answers = list(look_up_all(records, lambda _: None))
+    unsure = [i for i, record in enumerate(records) if depends(record, answers[i])]
+    found = look_up_all(
+        (records[i] for i in unsure), lambda key: workshop.products.observation(key).layout
     )
+    for i, answer in zip(unsure, found, strict=True):
+        answers[i] = answer
+    return answers

@@ -94,17 +94,6 @@ def mosaic_observations(
 ) -> Mosaicked:
     """Make the mosaic of a key from the present images, and check it.
 
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores and settings.
-    key : str
-        Partition key of the mosaic.
-    run_id : str
-        Run id, for the record.
-    progress : callable
-        Receives progress messages.
-
     Returns
     -------
     Mosaicked

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 # Measuring loads astropy and numba, which callers that only list open work don't need: imported in
 # the functions that measure.
 
-MOSAIC_STEP = "forced_photometry"
 IMAGE_STEP = "image_photometry"
 
 _NO_CATALOGUE = "the settings name no catalogue (CONTIMG_CATALOGUE__REFERENCE)"

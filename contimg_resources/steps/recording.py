@@ -112,18 +112,19 @@ def mosaic_product(mosaic: MosaicRecord) -> Product:
         kind=InputKind.MOSAIC,
         key=mosaic.key,
         path=MosaicFiles.in_directory(mosaic.directory, mosaic.key).image,
-        checksum=mosaic.checksum,
-        size_bytes=mosaic.size_bytes,
-        mid_mjd=mosaic.mid_mjd,
+        **_recorded(mosaic),
         inputs={InputKind.IMAGE_PBCOR: mosaic.tiles},
         parameters={
             "images": ", ".join(f"{k} {v}" for k, v in sorted(mosaic.tiles.items())),
             **dict(known_values(mosaic.statistics)),
         },
-        software=mosaic.software,
-        run_id=mosaic.run_id,
-        created_mjd=mosaic.created_mjd,
     )
+
+
+def _recorded(record: MosaicRecord | EpochRecord) -> dict[str, Any]:
+    """Return what the records of all kinds of products have in common."""
+    common = ("checksum", "size_bytes", "mid_mjd", "software", "run_id", "created_mjd")
+    return {name: getattr(record, name) for name in common}
 
 
 def epoch_product(epoch: EpochRecord) -> Product:
@@ -132,16 +133,11 @@ def epoch_product(epoch: EpochRecord) -> Product:
         kind=InputKind.MEASUREMENTS,
         key=epoch.epoch,
         path=epoch.path,
-        checksum=epoch.checksum,
-        size_bytes=epoch.size_bytes,
-        mid_mjd=epoch.mid_mjd,
+        **_recorded(epoch),
         inputs={epoch.kind.value: {epoch.epoch: epoch.measured_from}},
         parameters={
             epoch.kind.value: f"{epoch.epoch} {epoch.measured_from}",
             "catalogue": epoch.catalogue,
             **dict(known_values(epoch.statistics)),
         },
-        software=epoch.software,
-        run_id=epoch.run_id,
-        created_mjd=epoch.created_mjd,
     )

@@ -14,12 +14,8 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
-from contimg_resources.casa import Casa
-from contimg_resources.catalogues.store import CatalogueStore
-from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.products.store import ProductsStore
-from contimg_resources.registry.store import CalibrationRegistry
-from contimg_resources.settings import Settings, load_settings
+from contimg_resources.settings import load_settings
 from contimg_resources.steps.workshop import (
     PARTS,
     Workshop,
@@ -32,80 +28,64 @@ from contimg_resources.steps.workshop import (
 
 R = TypeVar("R")
 
-_SETTINGS = {"settings"}
 #: Dagster's annotation of a parameter that receives a resource.
 _RESOURCE: Any = dg.ResourceParam[Any]  # type: ignore[misc]
 
 
-@dg.resource(config_schema={}, description="Settings of this site, from its file and environment.")
-def _settings(_: dg.InitResourceContext) -> Settings:
-    return prepared(load_settings())
+#: How each part of a workshop is opened, from the resources that it needs; and its description.
+_PARTS: dict[str, tuple[Callable[[Any], Any], set[str], str]] = {
+    "settings": (
+        lambda _: prepared(load_settings()),
+        set(),
+        "Settings of this site, from its file and environment.",
+    ),
+    "registry": (
+        lambda others: open_registry(others.settings, others.casa),
+        {"settings", "casa"},
+        "The calibration registry: caltable sets and their validity windows.",
+    ),
+    "products": (
+        lambda others: ProductsStore(others.settings.products_address),
+        {"settings"},
+        "The products store: observations with states, history and products; epochs; candidates, "
+        "marks, alerts.",
+    ),
+    "casa": (
+        lambda others: open_casa(others.settings),
+        {"settings"},
+        "CASA, in child processes with a time limit.",
+    ),
+    "calibrators": (
+        lambda others: open_calibrators(others.settings),
+        {"settings"},
+        "The known calibrators.",
+    ),
+    "catalogues": (
+        lambda others: open_catalogues(others.settings),
+        {"settings"},
+        "Catalogues of sources.",
+    ),
+}
 
 
-@dg.resource(
-    config_schema={},
-    required_resource_keys={*_SETTINGS, "casa"},
-    description="The calibration registry: caltable sets and their validity windows.",
-)
-def _registry(context: dg.InitResourceContext) -> Iterator[CalibrationRegistry]:
-    registry = open_registry(context.resources.settings, context.resources.casa)
-    try:
-        yield registry
-    finally:
-        # A code server runs for months.
-        registry.close()
+def _resource(part: str) -> dg.ResourceDefinition:
+    open_part, needed, description = _PARTS[part]
 
+    @dg.resource(config_schema={}, required_resource_keys=needed, description=description)
+    def opened(context: dg.InitResourceContext) -> Iterator[Any]:
+        found = open_part(context.resources)
+        try:
+            yield found
+        finally:
+            # A code server runs for months.
+            if hasattr(found, "close"):
+                found.close()
 
-@dg.resource(
-    config_schema={},
-    required_resource_keys=_SETTINGS,
-    description="The products store: observations with states, history and products; epochs; "
-    "candidates, marks, alerts.",
-)
-def _products(context: dg.InitResourceContext) -> Iterator[ProductsStore]:
-    products = ProductsStore(context.resources.settings.products_address)
-    try:
-        yield products
-    finally:
-        products.close()
-
-
-@dg.resource(
-    config_schema={},
-    required_resource_keys=_SETTINGS,
-    description="CASA, in child processes with a time limit.",
-)
-def _casa(context: dg.InitResourceContext) -> Iterator[Casa]:
-    casa = open_casa(context.resources.settings)
-    try:
-        yield casa
-    finally:
-        casa.close()
-
-
-@dg.resource(
-    config_schema={}, required_resource_keys=_SETTINGS, description="The known calibrators."
-)
-def _calibrators(context: dg.InitResourceContext) -> CalibratorList:
-    return open_calibrators(context.resources.settings)
-
-
-@dg.resource(
-    config_schema={}, required_resource_keys=_SETTINGS, description="Catalogues of sources."
-)
-def _catalogues(context: dg.InitResourceContext) -> CatalogueStore:
-    return open_catalogues(context.resources.settings)
+    return opened
 
 
 #: Dagster's resources, by the names of the parts of a workshop.
-RESOURCES: dict[str, dg.ResourceDefinition] = {
-    "settings": _settings,
-    "registry": _registry,
-    "products": _products,
-    "casa": _casa,
-    "calibrators": _calibrators,
-    "catalogues": _catalogues,
-}
+RESOURCES = {part: _resource(part) for part in PARTS}
 
 
 def uses(*parts: str) -> Callable[[Callable[..., R]], Callable[..., R]]:

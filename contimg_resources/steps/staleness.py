@@ -20,12 +20,8 @@ from contimg_resources.core.keys import parse_mosaic_key
 from contimg_resources.products.derived import DerivedKind, InputKind, Inputs
 from contimg_resources.products.epochs import EpochKind, MosaicState
 from contimg_resources.products.model import AppliedSet
-from contimg_resources.registry.lookup import ActiveSet
-from contimg_resources.steps.looking_up import look_up_all
+from contimg_resources.steps.looking_up import Answer, look_up_records
 from contimg_resources.steps.workshop import Workshop
-
-#: The registry's present answer: the set and whether it is borrowed; None: no set is valid.
-Answer = tuple[ActiveSet, bool] | None
 
 
 @dataclass(frozen=True)
@@ -48,17 +44,9 @@ def stale_observations(
     """
     asked = workshop.products.applied_sets(start_mjd=start_mjd, end_mjd=end_mjd)
     # The applied set fits the observation's layout. When it is the nearest of all layouts, it is
-    # the nearest of that one, and the layout needn't be read.
-    of_any = look_up_all(workshop, ((a.mid_mjd, a.declination_deg, None) for a in asked))
-    suspects = [a for a, now in zip(asked, of_any, strict=True) if not _is_the_same(a, now)]
-    # A damaged table doesn't change the answer; `verify` finds it.
-    answers = look_up_all(
-        workshop,
-        (
-            (a.mid_mjd, a.declination_deg, workshop.products.observation(a.key).layout)
-            for a in suspects
-        ),
-    )
+    # the nearest of that one, and the layout needn't be read. A damaged table doesn't change the
+    # answer; `verify` finds it.
+    answers = look_up_records(workshop, asked, lambda a, now: not _is_the_same(a, now))
     fates: dict[tuple[str, int], str] = {}
     return tuple(
         Stale(
@@ -68,7 +56,7 @@ def stale_observations(
             now=None if now is None else _in_words(now[0].name, now[0].version, now[1]),
             why=_why(workshop, applied, now, fates),
         )
-        for applied, now in zip(suspects, answers, strict=True)
+        for applied, now in zip(asked, answers, strict=True)
         if not _is_the_same(applied, now)
     )
 

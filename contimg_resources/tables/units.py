@@ -10,7 +10,6 @@ import warnings
 from functools import lru_cache
 from typing import Any
 
-from contimg_resources.core.arrays import Floats
 from contimg_resources.core.errors import TableError
 from contimg_resources.tables.model import Column
 
@@ -152,23 +151,11 @@ def factor_between(stated: str, wanted: str) -> float:
     raise TableError(f"{stated} can't be converted into {wanted}")
 
 
-def numbers_in(column: Column, wanted: str, unstated: str | None = None, given: str = "") -> Floats:
-    """Return a column's numbers in a unit such as ``Jy``, NaN where there is none, shape (n,).
+def factor_of(column: Column, wanted: str, unstated: str | None = None, given: str = "") -> float:
+    """Return the factor that converts a column's numbers to a unit such as ``Jy``.
 
     A stated unit takes precedence over the column's name, the user's unit `given` over the file's.
     `unstated` is assumed for a column that states none; None: such a column is refused.
-
-    Raises
-    ------
-    TableError
-        If the unit can't be converted or isn't known, or a value isn't a number; the message names
-        the column.
-    """
-    return factor_of(column, wanted, unstated, given) * column.numbers()
-
-
-def factor_of(column: Column, wanted: str, unstated: str | None = None, given: str = "") -> float:
-    """Return the factor that converts a column's numbers to a unit (parameters: see `numbers_in`).
 
     Raises
     ------

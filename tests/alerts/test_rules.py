@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contimg_resources.alerts.calibration import SolvedSet, Uncalibrated, calibration_alerts
+from contimg_resources.alerts.calibration import calibration_alerts
 from contimg_resources.alerts.candidates import candidate_alerts
 from contimg_resources.alerts.failures import failure_alerts
 from contimg_resources.alerts.quality import quality_alerts
@@ -50,11 +50,38 @@ def test_a_source_that_is_named_to_break_headers_is_on_one_line() -> None:
     assert "\nBcc" not in alert.text
 
 
-def waiting(*hours_ago: float, declination_deg: float = 54.6) -> list[Uncalibrated]:
-    return [Uncalibrated(f"{NOW - h / 24:.5f}", NOW - h / 24, declination_deg) for h in hours_ago]
+def record(
+    mid_mjd: float,
+    state: ObservationState = ObservationState.WAITING,
+    reason: str = "",
+    declination_deg: float = 54.6,
+) -> ObservationRecord:
+    return ObservationRecord(
+        key=f"{mid_mjd:.5f}",
+        path=Path("/ms/an.ms"),
+        signature="s",
+        start_mjd=mid_mjd - 0.0017,
+        mid_mjd=mid_mjd,
+        end_mjd=mid_mjd + 0.0017,
+        declination_deg=declination_deg,
+        calibrator="",
+        state=state,
+        step="image_5min",
+        reason=reason,
+        updated_mjd=mid_mjd,
+        superseded_by="",
+    )
 
 
-def night(uncalibrated: list[Uncalibrated], *solved: SolvedSet, now_mjd: float = NOW) -> list[str]:
+def waiting(*hours_ago: float, declination_deg: float = 54.6) -> list[ObservationRecord]:
+    return [record(NOW - h / 24, declination_deg=declination_deg) for h in hours_ago]
+
+
+def night(
+    uncalibrated: list[ObservationRecord],
+    *solved: tuple[float, float | None],
+    now_mjd: float = NOW,
+) -> list[str]:
     told = calibration_alerts(uncalibrated, solved, strip_tolerance_deg=1.0, now_mjd=now_mjd)
     return [a.key for a in told]
 
@@ -68,12 +95,12 @@ def test_a_night_without_calibration_is_told_after_two_hours() -> None:
 
 
 def test_a_calibrator_of_the_strip_that_was_solved_meanwhile_is_an_end_of_it() -> None:
-    solved_1_h_ago = SolvedSet(NOW - 1 / 24, 54.9)
+    solved_1_h_ago = (NOW - 1 / 24, 54.9)
     assert night(waiting(3, 2, 0.5), solved_1_h_ago) == []
-    assert night(waiting(3, 2), SolvedSet(NOW - 1 / 24, None)) == []
-    assert night(waiting(3, 2), SolvedSet(NOW - 1 / 24, 16.3)) != []
-    assert night(waiting(3, 2), SolvedSet(NOW - 4 / 24, 54.6)) != []
-    assert night(waiting(9, 5), SolvedSet(NOW - 7 / 24, 54.6)) != []
+    assert night(waiting(3, 2), (NOW - 1 / 24, None)) == []
+    assert night(waiting(3, 2), (NOW - 1 / 24, 16.3)) != []
+    assert night(waiting(3, 2), (NOW - 4 / 24, 54.6)) != []
+    assert night(waiting(9, 5), (NOW - 7 / 24, 54.6)) != []
 
 
 def test_old_observations_that_are_made_again_are_no_news() -> None:
@@ -86,9 +113,7 @@ def test_an_outage_over_midnight_is_told_once_a_day() -> None:
     told: list[str] = []
     for tick in range(3 * 144):
         now = begin + tick / 144
-        seen = [
-            Uncalibrated("k", begin + i / 96, 54.6) for i in range(3 * 96) if begin + i / 96 <= now
-        ]
+        seen = [record(begin + i / 96) for i in range(3 * 96) if begin + i / 96 <= now]
         told += [key for key in night(seen, now_mjd=now) if key not in told]
     assert told == ["calibration:2026-01-01", "calibration:2026-01-02", "calibration:2026-01-03"]
 
@@ -166,20 +191,10 @@ def ended(begin_mjd: float, outcomes: str) -> list[ObservationRecord]:
     for i, letter in enumerate(outcomes):
         mid = begin_mjd + i / 288
         found.append(
-            ObservationRecord(
-                key=f"{mid:.5f}",
-                path=Path(f"/ms/{i}.ms"),
-                signature=str(i),
-                start_mjd=mid - 0.0017,
-                mid_mjd=mid,
-                end_mjd=mid + 0.0017,
-                declination_deg=54.6,
-                calibrator="",
-                state=states[letter],
-                step="image_5min",
-                reason="rms 9.1 mJy/beam\nis too much" if letter == "x" else "",
-                updated_mjd=mid,
-                superseded_by="",
+            record(
+                mid,
+                states[letter],
+                "rms 9.1 mJy/beam\nis too much" if letter == "x" else "",
             )
         )
     return found

@@ -119,7 +119,7 @@ def test_a_tick_looks_at_a_bounded_number_of_arrivals_of_a_long_season(
          "message": f"arrived as /data/{n}.ms", "run_id": ""}
         for n in range(2000)
     ]  # fmt: skip
-    with workshop.products._database.write() as connection:
+    with workshop.products.write() as connection:
         connection.execute(sa.insert(observation_events), events)
     assert len(workshop.products.arrivals_after(None, limit=WINDOW)) == WINDOW
     last = workshop.products.arrivals_after(None, limit=1)[0].id

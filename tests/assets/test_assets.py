@@ -23,7 +23,6 @@ from contimg_assets.descriptions import describe_measurement_set
 from contimg_assets.failures import Cause, FailedStep, failed_steps
 from contimg_assets.jobs import IMAGE_ASSETS
 from contimg_assets.sensors import run_failures
-from contimg_resources import steps
 from contimg_resources.core.errors import (
     CalibrationFailed,
     CasaCrashed,
@@ -34,6 +33,7 @@ from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.observations.model import ObservationOrigin, SubBandFile
 from contimg_resources.products.model import ObservationState
 from contimg_resources.steps.converting import MeasurementSetMade
+from contimg_resources.steps.photometry import Unmeasured
 from tests.assets.parts import parts_of
 from tests.products.conftest import make_observation
 
@@ -85,19 +85,23 @@ class Steps:
             observation=SimpleNamespace(signature="5678", notes=("a note",)),
             verdict=Verdict("matches_headers", True, "as it should be"),
         )
-        patch.setattr(steps, "make_measurement_set", self._step("measurement_set", ms))
-        patch.setattr(measurement_sets, "describe_measurement_set", lambda _: {"n_rows": 9})
-        patch.setattr(steps, "solve_observation", self._step("solve", solved))
-        patch.setattr(steps, "calibrate_observation", self._step("calibrate", calibrated))
         patch.setattr(
-            steps,
+            measurement_sets,
+            "make_measurement_set",
+            self._step("measurement_set", ms),
+        )
+        patch.setattr(measurement_sets, "describe_measurement_set", lambda _: {"n_rows": 9})
+        patch.setattr(calibration, "solve_observation", self._step("solve", solved))
+        patch.setattr(calibration, "calibrate_observation", self._step("calibrate", calibrated))
+        patch.setattr(
+            imaging,
             "image_observation",
             self._step("image", lambda: SimpleNamespace(checksums=("c",), verdicts=self.verdicts)),
         )
         for name in ("measure_image", "measure_mosaic"):
-            patch.setattr(steps, name, self._step(name, lambda: self.measured))
+            patch.setattr(photometry, name, self._step(name, lambda: self.measured))
         made = SimpleNamespace(record=SimpleNamespace(checksum="d"), verdicts=GOOD_MOSAIC)
-        patch.setattr(steps, "mosaic_observations", self._step("mosaic", made))
+        patch.setattr(mosaics, "mosaic_observations", self._step("mosaic", made))
         patch.setattr(mosaics, "describe_mosaic", lambda _: {"n_tiles": 11})
         patch.setattr(photometry, "describe_measured", lambda _: {"n_measured": 80})
         patch.setattr(calibration, "describe_set", lambda _: {"flag_fraction": 0.1})
@@ -357,7 +361,7 @@ def test_a_mosaic_is_made_and_measured_and_a_bad_epoch_is_told_but_kept(
 def test_without_a_catalogue_nothing_is_measured_and_nothing_fails(
     stand_in: Steps, instance: dg.DagsterInstance
 ) -> None:
-    stand_in.measured = steps.Unmeasured("the settings name no catalogue")
+    stand_in.measured = Unmeasured("the settings name no catalogue")
     result = execute(instance, "make_mosaic", MOSAIC)
     assert result.success
     said = [e for e in result.get_asset_check_evaluations() if e.check_name == "flux_scale"]

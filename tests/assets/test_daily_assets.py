@@ -18,7 +18,7 @@ from contimg_assets.variability import (
 )
 from contimg_resources.settings import EseSettings, Settings
 from contimg_resources.simulation.light_curves import Event, Watch, steady_light_curves, with_events
-from contimg_resources.steps import Workshop
+from contimg_resources.steps.workshop import Workshop
 from tests.assets.parts import parts_of
 from tests.steps.test_variability import SHAPE, START, put_epoch, put_light_curves
 

@@ -26,8 +26,8 @@ from contimg_resources.settings import (
     SensorSettings,
     Settings,
 )
-from contimg_resources.steps import Workshop
 from contimg_resources.steps.watching import ScanCursor
+from contimg_resources.steps.workshop import Workshop
 from tests.assets.parts import parts_of
 from tests.calibration import foreign
 from tests.conftest import TinyNight

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import dagster as dg
 
-from contimg_assets.image_sensor import build_image_sensor
-from contimg_assets.mosaic_sensor import build_mosaic_sensor
+from contimg_assets.image_sensors import build_image_sensor, build_mosaic_sensor
 from contimg_resources.images.standard_form import ForeignFiles
 from contimg_resources.settings import CatalogueSettings, MosaicSettings, SensorSettings
-from contimg_resources.steps import Workshop, add_images
+from contimg_resources.steps.adding_images import add_images
+from contimg_resources.steps.workshop import Workshop
 from tests.assets.parts import parts_of
 from tests.steps.test_adding_images import catalogue_of, image_file, made_workshop
 

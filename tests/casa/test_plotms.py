@@ -19,7 +19,9 @@ from contimg_resources.casa.plotms import (
 from contimg_resources.core.errors import PlotUnavailable
 from contimg_resources.demo.ngc5921 import import_ngc5921
 from contimg_resources.settings import CalibrationSettings, Settings
-from contimg_resources.steps import Workshop, arrive, solve_observation
+from contimg_resources.steps.arriving import arrive
+from contimg_resources.steps.solving import solve_observation
+from contimg_resources.steps.workshop import Workshop
 from tests.conftest import TinyNight
 
 

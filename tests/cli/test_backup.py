@@ -17,7 +17,7 @@ from contimg_resources.core.errors import StoreDamaged
 from contimg_resources.products.events import Mark, MarkRecord
 from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import Settings, load_settings
-from contimg_resources.steps import Workshop
+from contimg_resources.steps.workshop import Workshop
 from tests.alerts.conftest import make_candidate
 from tests.products.conftest import make_observation
 from tests.registry.conftest import Maker, read_made_up_tables

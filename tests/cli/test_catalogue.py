@@ -113,7 +113,7 @@ def test_a_negative_declination_is_an_argument(
         assert run(["catalogue", "cone", "mine", *words]) == 0
         assert [s["source_id"] for s in json.loads(capsys.readouterr().out)] == ["mine-south"]
     assert run(["catalogue", "cone", "mine", "97.5", "-31.5", "0.5", "--colour", "red"]) == 2
-    assert "No such option" in capsys.readouterr().err
+    assert "--colour" in capsys.readouterr().err
 
 
 def test_columns_are_named_on_the_command_line(

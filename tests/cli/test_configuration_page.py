@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from contimg_resources.cli.docs_pages import commands_page, configuration_page
+from tools.docs_pages import commands_page, configuration_page
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 

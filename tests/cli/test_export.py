@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from contimg_resources.cli.main import run
 from contimg_resources.steps import exporting
 from tests.export.made_up import light_curves
 from tests.steps.conftest import make_stores
@@ -45,3 +46,10 @@ def test_a_directory_of_something_else_is_refused(
 def test_without_stores_nothing_is_made(tmp_path: Path, contimg: Callable[..., Any]) -> None:
     assert contimg("export", "--out", tmp_path / "out").code == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_dashboard_is_that_of_the_state_directory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["dashboard", "--state", str(tmp_path / "state")]) == 1
+    assert f"no index.json in {tmp_path / 'state' / 'export'}" in capsys.readouterr().err

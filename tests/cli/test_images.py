@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from contimg_resources import steps
 from contimg_resources.casa import no_progress
 from contimg_resources.cli.images import _work_off
 from contimg_resources.core.errors import CasaCrashed
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import Settings
-from contimg_resources.steps import Workshop, arrive
+from contimg_resources.steps.arriving import arrive
+from contimg_resources.steps.workshop import Workshop
 from tests.cli.live_processes import processes_of
 
 pytestmark = pytest.mark.slow
@@ -208,7 +208,7 @@ def test_a_solve_that_crashed_is_not_begun_again_at_every_look_of_a_watch(
         begun.append(of)
         raise CasaCrashed("CASA died of SIGSEGV")
 
-    monkeypatch.setattr(steps, "solve_observation", crash)
+    monkeypatch.setattr("contimg_resources.steps.solving.solve_observation", crash)
     unsolved: set[str] = set()
     looks = [_work_off(workshop, True, no_progress, unsolved) for _ in range(2)]
     assert begun == [key]

@@ -21,8 +21,8 @@ from contimg_resources.simulation.light_curves import (
     with_events,
     write_light_curves,
 )
-from contimg_resources.steps import Workshop
 from contimg_resources.steps.candidates import watched_sources
+from contimg_resources.steps.workshop import Workshop
 from contimg_resources.variability.templates import bank
 from tests.variability.curves import search
 

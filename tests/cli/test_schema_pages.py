@@ -1,8 +1,8 @@
 import json
 from pathlib import Path
 
-from contimg_resources.cli.docs_pages import write_schema_pages
 from contimg_resources.export.model import DIRECTORY, DOCUMENTS, schemas
+from tools.docs_pages import write_schema_pages
 
 PAGES = Path(__file__).parents[2] / "docs" / DIRECTORY
 

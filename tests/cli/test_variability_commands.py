@@ -14,7 +14,7 @@ import pytest
 from contimg_resources.cli.main import run
 from contimg_resources.settings import Settings
 from contimg_resources.simulation.light_curves import Event, Watch, steady_light_curves, with_events
-from contimg_resources.steps import Workshop
+from contimg_resources.steps.workshop import Workshop
 from contimg_resources.variability.tables import latest_variability, read_variability
 from tests.steps.test_variability import SHAPE, START, put_light_curves
 

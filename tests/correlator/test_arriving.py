@@ -27,8 +27,7 @@ from contimg_resources.products.model import (
     ObservationState,
 )
 from contimg_resources.settings import Settings, SubBandSettings
-from contimg_resources.steps import Workshop, make_measurement_set
-from contimg_resources.steps.converting import check_headers
+from contimg_resources.steps.converting import check_headers, make_measurement_set
 from contimg_resources.steps.reprocessing import (
     Step,
     Which,
@@ -43,6 +42,7 @@ from contimg_resources.steps.watching_sub_bands import (
     cache_file,
     scan_uvh5_directory,
 )
+from contimg_resources.steps.workshop import Workshop
 from tests.correlator.files import Written, columns
 
 Files = tuple[Written, list[Path]]

@@ -29,14 +29,17 @@ from contimg_resources.instrument.caltables import (
     CaltableType,
 )
 from contimg_resources.products.model import ArtefactKind, ObservationState
-from contimg_resources.registry import CalibrationRegistry, NewCaltable, NewCaltableSet
+from contimg_resources.registry.model import NewCaltable, NewCaltableSet
+from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import ImagingSettings, Settings, SubBandSettings
 from contimg_resources.simulation.observation import SimulationRequest, simulate_observation
 from contimg_resources.simulation.spec import FileFormat, RfiSpec, SimulationSpec, Size
-from contimg_resources.steps import Workshop, calibrate_observation, make_measurement_set
+from contimg_resources.steps.calibrating import calibrate_observation
+from contimg_resources.steps.converting import make_measurement_set
 from contimg_resources.steps.in_casa import calibrate, calibrate_directly, convert, image
 from contimg_resources.steps.provenance import provenance_of
 from contimg_resources.steps.watching_sub_bands import SubBandCursor, scan_uvh5_directory
+from contimg_resources.steps.workshop import Workshop
 from tests.calibration.apply_steps import Corruption, write_tables
 from tests.correlator.files import columns
 from tests.registry.conftest import GOOD

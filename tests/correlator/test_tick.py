@@ -14,8 +14,9 @@ from contimg_resources.correlator.sub_band import SubBand
 from contimg_resources.observations.model import SubBandFile
 from contimg_resources.products.tables import observations, sub_bands
 from contimg_resources.settings import Settings
-from contimg_resources.steps import Workshop, watching_sub_bands
+from contimg_resources.steps import watching_sub_bands
 from contimg_resources.steps.watching_sub_bands import SubBandCursor, scan_uvh5_directory
+from contimg_resources.steps.workshop import Workshop
 
 N = 7000
 INTEGRATION_S = 12.884902
@@ -71,7 +72,7 @@ def season(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workshop, l
                 **{"reason": "", "updated_mjd": 0.0, "origin": "sub_bands", "observation": "{}"},
             }
         )
-    with workshop.products._database.write() as connection:
+    with workshop.products.write() as connection:
         connection.execute(sa.insert(observations), rows)
         connection.execute(sa.insert(sub_bands), files)
     return workshop, listed

@@ -11,7 +11,7 @@ from contimg_resources.products.epochs import MosaicRecord, MosaicState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import CutoutSettings, Settings
-from contimg_resources.steps import Workshop
+from contimg_resources.steps.workshop import Workshop
 from tests.cutouts.mosaics import MID_MJD, grid, sky, write
 from tests.photometry import epochs
 from tests.registry.conftest import read_made_up_tables

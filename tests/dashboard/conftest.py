@@ -1,5 +1,6 @@
 """A made-up export, the real command that serves it, and a browser to look at it."""
 
+import json
 import re
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -82,3 +84,23 @@ def new_page(browser: Any) -> Iterator[Callable[..., Any]]:
     for page in pages:
         page.close()
     assert wrong == []
+
+
+def hash_of(route: str) -> str:
+    name, _, argument = route.partition("/")
+    return f"#/{name}" + (f"/{quote(argument, safe='')}" if argument else "")
+
+
+def shown(page: Any, route: str) -> Any:
+    """Wait until a view is there."""
+    view = page.locator(f"main[data-shown={json.dumps(route)}]")
+    view.wait_for()
+    return view
+
+
+def go(page: Any, address: str, route: str) -> Any:
+    page.goto(address + hash_of(route))
+    view = shown(page, route)
+    for chart in page.locator(".plot").all():
+        chart.locator("svg[role=img] .frame").wait_for()
+    return view

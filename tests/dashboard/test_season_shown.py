@@ -13,13 +13,12 @@ from contimg_resources.demo.season import SeasonResult, run_season
 from contimg_resources.products.events import Mark
 from contimg_resources.settings import Settings
 from contimg_resources.simulation.season_spec import SeasonSpec
-from contimg_resources.steps import Workshop
 from contimg_resources.steps.candidates import mark_candidate, watched_sources
 from contimg_resources.steps.cards import card_path, draw_cards
 from contimg_resources.steps.cutouts import cut_many
 from contimg_resources.steps.exporting import export_dashboard
-from tests.dashboard.conftest import WIDTHS, needs_browser, serving
-from tests.dashboard.test_views import go
+from contimg_resources.steps.workshop import Workshop
+from tests.dashboard.conftest import WIDTHS, go, needs_browser, serving
 
 SPEC = SeasonSpec(n_days=150, size_deg=0.45, n_sources=30)
 #: A picture takes a quarter of a second: of the last days only.
@@ -52,7 +51,7 @@ def test_what_was_put_in_is_found_and_nothing_else(season: SeasonResult) -> None
     assert first.candidate is not None
     assert second.candidate is not None
     assert abs(first.mid_offset_days or 99) < 1
-    assert abs(first.depth_offset or 99) < 0.04
+    assert abs(first.candidate.parameters.depth - first.event.depth) < 0.04
     assert first.candidate.state.value == "complete"
     assert second.candidate.state.value == "in progress"
     assert season.false_candidates == ()

@@ -10,10 +10,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy.dialects import postgresql
 
 from contimg_resources.core.errors import SchemaMismatch
-from contimg_resources.products import ProductsStore
 from contimg_resources.products import tables as products_tables
-from contimg_resources.registry import CalibrationRegistry, lookup
+from contimg_resources.products.store import ProductsStore
+from contimg_resources.registry import lookup
 from contimg_resources.registry import tables as registry_tables
+from contimg_resources.registry.store import CalibrationRegistry
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def test_the_migrations_make_the_tables_that_the_code_uses(
     version_table: str,
 ) -> None:
     opened = store(str(tmp_path / "x.sqlite3"))
-    with opened._database.read() as connection:
+    with opened.read() as connection:
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "version_table": version_table}
         )

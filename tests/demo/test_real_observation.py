@@ -12,8 +12,8 @@ from contimg_resources.demo.real import CHANNELS, RealDataResult, run_ngc5921
 from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.products.model import ObservationState
 from contimg_resources.settings import CatalogueSettings, Settings
-from contimg_resources.steps import Workshop
 from contimg_resources.steps.in_casa import load_engines
+from contimg_resources.steps.workshop import Workshop
 
 pytestmark = [pytest.mark.realdata, pytest.mark.slow]
 

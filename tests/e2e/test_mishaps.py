@@ -19,7 +19,9 @@ from contimg_resources.products.model import ObservationState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.settings import Settings
 from contimg_resources.simulation.truth import Truth
-from contimg_resources.steps import Workshop, arrive, solve_observation
+from contimg_resources.steps.arriving import arrive
+from contimg_resources.steps.solving import solve_observation
+from contimg_resources.steps.workshop import Workshop
 from tests.conftest import TinyNight
 from tests.e2e.at_work import inside
 from tests.e2e.conftest import ENVIRONMENT, Night, needs_browser

@@ -35,9 +35,11 @@ from contimg_resources.products.model import (
     ObservationState,
 )
 from contimg_resources.products.store import ProductsStore
-from contimg_resources.registry import CalibrationRegistry, NewCaltable, NewCaltableSet
+from contimg_resources.registry.model import NewCaltable, NewCaltableSet
+from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import Settings
-from contimg_resources.steps import Workshop, watching
+from contimg_resources.steps import watching
+from contimg_resources.steps.workshop import Workshop
 from tests.fuzz.mangling import counted
 from tests.products.conftest import TRANSIT, make_observation
 from tests.registry.conftest import LAYOUT, read_made_up_tables, write_table

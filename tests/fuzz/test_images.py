@@ -18,7 +18,8 @@ from contimg_resources.core.errors import ContimgError, UnreadableImage
 from contimg_resources.images.reading import opened_image, read_map, read_raw
 from contimg_resources.images.standard_form import ForeignFiles
 from contimg_resources.products.model import ArrivalOutcome
-from contimg_resources.steps import Workshop, add_images
+from contimg_resources.steps.adding_images import add_images
+from contimg_resources.steps.workshop import Workshop
 from tests.fuzz.mangling import BYTE_EDITS, Edit, check_message, fuzzed, mangled, only_ours
 from tests.images.writers import AIPS, ASKAPSOFT, CASA, WSCLEAN, Sky, header_of, paint, places
 from tests.steps.test_adding_images import made_workshop

@@ -21,9 +21,9 @@ from contimg_resources.core.errors import (
     SetNotFound,
 )
 from contimg_resources.instrument.caltables import ArrayLayout, CaltableType
-from contimg_resources.registry import CalibrationRegistry, NewCaltable, NewCaltableSet
 from contimg_resources.registry.lookup import Wanted
-from contimg_resources.registry.model import SetStatus
+from contimg_resources.registry.model import NewCaltable, NewCaltableSet, SetStatus
+from contimg_resources.registry.store import CalibrationRegistry
 from tests.fuzz.mangling import counted, fuzzed, only_ours
 from tests.registry.conftest import GAIN_WINDOWS, LAYOUT, MJD, read_made_up_tables, write_table
 

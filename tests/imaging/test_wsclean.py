@@ -24,7 +24,7 @@ from contimg_resources.imaging.make import load_image_result, make_image
 from contimg_resources.imaging.model import ImageRequest
 from contimg_resources.products.model import ObservationState
 from contimg_resources.settings import ImagingSettings
-from contimg_resources.steps import add_images
+from contimg_resources.steps.adding_images import add_images
 from tests.imaging.imaging_steps import Sky, import_3c273
 from tests.imaging.pairs import assert_beams_agree, pairs, with_settings
 from tests.steps.test_adding_images import made_workshop

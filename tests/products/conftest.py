@@ -12,7 +12,7 @@ from contimg_resources.observations.model import (
     ObservedField,
     SpectralWindow,
 )
-from contimg_resources.products import ProductsStore
+from contimg_resources.products.store import ProductsStore
 
 MJD = 61_041.00347
 

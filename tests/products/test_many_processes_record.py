@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from contimg_resources.products import Artefact, ImageRecord, ObservationState, ProductsStore
+from contimg_resources.products.model import Artefact, ImageRecord, ObservationState
+from contimg_resources.products.store import ProductsStore
 from tests.processes import APART
 from tests.products.conftest import MJD, make_observation
 

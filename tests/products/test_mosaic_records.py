@@ -38,5 +38,7 @@ def test_records_of_earlier_releases_are_read_and_damaged_ones_are_named(
     (found,) = store.mosaics.list_epochs()
     assert found.statistics.n_references is None
     stored(store, "mosaics", "[1]")
-    with pytest.raises(ProductsError, match=rf"mosaic {made.key.replace('+', '.')} .* is damaged"):
+    with pytest.raises(
+        ProductsError, match=rf"mosaic '{made.key.replace('+', '.')}' .* is damaged"
+    ):
         store.mosaics.get(made.key)

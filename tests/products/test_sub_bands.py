@@ -7,7 +7,8 @@ import pytest
 
 from contimg_resources.core.errors import ProductsError
 from contimg_resources.observations.model import Observation, ObservationOrigin, SubBandFile
-from contimg_resources.products import ArrivalOutcome, ObservationState, ProductsStore
+from contimg_resources.products.model import ArrivalOutcome, ObservationState
+from contimg_resources.products.store import ProductsStore
 from tests.products.conftest import make_observation
 
 KEY = "61041.00347"

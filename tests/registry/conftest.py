@@ -15,7 +15,8 @@ from contimg_resources.instrument.caltables import (
     CaltableType,
     TableQuality,
 )
-from contimg_resources.registry import CalibrationRegistry, NewCaltable, NewCaltableSet
+from contimg_resources.registry.model import NewCaltable, NewCaltableSet
+from contimg_resources.registry.store import CalibrationRegistry
 
 MJD = 61_041.0
 WINDOWS = tuple(

@@ -8,7 +8,7 @@ import pytest
 
 from contimg_resources.casa import Casa
 from contimg_resources.core.errors import RegistrationRefused
-from contimg_resources.registry import CalibrationRegistry
+from contimg_resources.registry.store import CalibrationRegistry
 from tests.registry.made_caltables import WINDOWS_HZ, bandpass, write_caltable
 
 

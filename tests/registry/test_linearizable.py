@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from contimg_resources.core.errors import NoValidCaltables, RegistryError
 from contimg_resources.instrument.caltables import CaltableType
-from contimg_resources.registry import CalibrationRegistry, NewCaltableSet
+from contimg_resources.registry.model import NewCaltableSet
+from contimg_resources.registry.store import CalibrationRegistry
 from tests.processes import APART
 from tests.registry.conftest import MJD, Maker, read_made_up_tables
 

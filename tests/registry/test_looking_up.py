@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from contimg_resources.core.errors import CaltableAltered, InvalidName, NoValidCaltables
 from contimg_resources.instrument.caltables import ArrayLayout, CaltableType
-from contimg_resources.registry import CalibrationRegistry
 from contimg_resources.registry.lookup import Wanted
+from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.registry.tables import caltable_sets, caltables, layouts, metadata
 from tests.registry.conftest import LAYOUT, MJD, Maker, read_made_up_tables
 
@@ -225,7 +225,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> CalibrationRegistry:
 
 
 def put(registry: CalibrationRegistry, content: list[Row]) -> None:
-    with registry._database.write() as connection:
+    with registry.write() as connection:
         seed = connection.execute(sa.select(caltable_sets)).first()
         assert seed is not None
         ids = list(connection.scalars(sa.select(layouts.c.id).order_by(layouts.c.id)))
@@ -296,7 +296,7 @@ def test_with_ten_thousand_sets_a_look_up_takes_less_than_a_millisecond(
 ) -> None:
     put(filled, [Row(MJD, reach, reach, 16.0, LAYOUT, "active")])
     generator = random.Random(5)
-    with filled._database.write() as connection:
+    with filled.write() as connection:
         seed = connection.execute(sa.select(caltable_sets)).one()._mapping
         sets = []
         for i in range(10_000):

@@ -9,7 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from contimg_resources.instrument.caltables import CaltableType
-from contimg_resources.registry import CalibrationRegistry, NewCaltableSet, SetStatus
+from contimg_resources.registry.model import NewCaltableSet, SetStatus
+from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.registry.tables import metadata
 from tests.processes import APART
 from tests.registry.conftest import MJD, Maker, read_made_up_tables
@@ -111,13 +112,13 @@ def _register_and_die(path: Path, new: NewCaltableSet, statement: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     registry = _open(path)
-    sa.event.listen(registry._database._writer, "after_cursor_execute", die)
+    sa.event.listen(registry._writer, "after_cursor_execute", die)
     registry.register(new)
     os._exit(0)
 
 
 def _rows(path: Path) -> dict[str, int]:
-    with _open(path)._database.read() as connection:
+    with _open(path).read() as connection:
         return {
             t.name: connection.scalar(sa.select(sa.func.count()).select_from(t)) or 0
             for t in metadata.sorted_tables

@@ -6,7 +6,7 @@ import pytest
 
 from contimg_resources.casa import Casa
 from contimg_resources.core.errors import RegistrationRefused
-from contimg_resources.registry import CalibrationRegistry
+from contimg_resources.registry.store import CalibrationRegistry
 
 
 def solve_by_hand(prefix: Path) -> list[Path]:

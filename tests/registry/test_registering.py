@@ -15,8 +15,9 @@ from contimg_resources.core.errors import (
     SetNotFound,
 )
 from contimg_resources.instrument.caltables import ArrayLayout, CaltableField, CaltableType
-from contimg_resources.registry import CalibrationRegistry, NewCaltable, SetStatus
 from contimg_resources.registry.checks import RegistrationLimits
+from contimg_resources.registry.model import NewCaltable, SetStatus
+from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import CalibrationSettings
 from tests.registry.conftest import (
     LAYOUT,

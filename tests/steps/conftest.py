@@ -14,8 +14,8 @@ from contimg_resources.products.model import Artefact, ArtefactKind, Observation
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import Settings
-from contimg_resources.steps import Workshop
 from contimg_resources.steps.staleness import stale_observations
+from contimg_resources.steps.workshop import Workshop
 from tests.products.conftest import make_observation
 from tests.registry.conftest import LAYOUT, Maker, read_made_up_tables
 

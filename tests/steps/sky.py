@@ -16,7 +16,7 @@ from contimg_resources.simulation.tiles import (
     random_sources,
     write_tile,
 )
-from contimg_resources.steps import Workshop
+from contimg_resources.steps.workshop import Workshop
 from tests.products.conftest import make_observation
 from tests.registry.conftest import read_made_up_tables
 

@@ -27,23 +27,17 @@ from contimg_resources.settings import (
     Settings,
     VariabilitySettings,
 )
-from contimg_resources.steps import (
-    Measured,
-    Workshop,
-    add_images,
-    image_observation,
-    measure_image,
-    measure_mosaic,
-    mosaic_observations,
-)
-from contimg_resources.steps.adding_images import AddedImage, add_image
+from contimg_resources.steps.adding_images import AddedImage, add_image, add_images
 from contimg_resources.steps.cutouts import cut_source
-from contimg_resources.steps.mosaicking import open_mosaics
+from contimg_resources.steps.imaging import image_observation
+from contimg_resources.steps.mosaicking import mosaic_observations, open_mosaics
+from contimg_resources.steps.photometry import Measured, measure_image, measure_mosaic
 from contimg_resources.steps.provenance import provenance_of
 from contimg_resources.steps.reprocessing import Which, choose_observations
 from contimg_resources.steps.starting import record_failure
 from contimg_resources.steps.variability import measure_day, update_light_curves
 from contimg_resources.steps.verifying import verify_products
+from contimg_resources.steps.workshop import Workshop
 from contimg_resources.variability.points import read_points
 from tests.images.writers import SIZE, WSCLEAN, Sky, axes, header_of, paint, sky, sky_axes, write
 from tests.products.conftest import make_observation

@@ -8,7 +8,7 @@ import pytest
 from contimg_resources.core.errors import CaltableAltered, UnreadableObservation
 from contimg_resources.observations.settling import content_signature
 from contimg_resources.products.model import ObservationState
-from contimg_resources.steps import calibrate_observation
+from contimg_resources.steps.calibrating import calibrate_observation
 from tests.steps.conftest import Made
 
 

@@ -11,14 +11,12 @@ import pytest
 from contimg_resources.core.errors import ContimgError
 from contimg_resources.products.model import ArtefactKind, ObservationState
 from contimg_resources.settings import CalibrationSettings, RetentionSettings, Settings
-from contimg_resources.steps import (
-    Workshop,
-    arrive,
-    calibrate_observation,
-    image_observation,
-    solve_observation,
-)
+from contimg_resources.steps.arriving import arrive
+from contimg_resources.steps.calibrating import calibrate_observation
+from contimg_resources.steps.imaging import image_observation
+from contimg_resources.steps.solving import solve_observation
 from contimg_resources.steps.verifying import verify_products
+from contimg_resources.steps.workshop import Workshop
 from tests.conftest import TinyNight
 
 pytestmark = [

@@ -25,12 +25,13 @@ from contimg_resources.mosaics import make
 from contimg_resources.mosaics.model import TileFiles
 from contimg_resources.products.events import CandidateRecord, CandidateState, Mark
 from contimg_resources.settings import ArrivalSettings, RetentionSettings, SensorSettings, Settings
-from contimg_resources.steps import Workshop, adding_images, alerting, cards, cutouts
+from contimg_resources.steps import adding_images, alerting, cards, cutouts
 from contimg_resources.steps.candidates import candidates_to_draw, mark_candidate
 from contimg_resources.steps.reprocessing import Step, _hindrance
 from contimg_resources.steps.retention import Removal, choose_removals, remove
 from contimg_resources.steps.starting import open_observations
 from contimg_resources.steps.variability import measure_day
+from contimg_resources.steps.workshop import Workshop
 from contimg_resources.variability.points import read_points, write_points
 from contimg_resources.variability.transits import gather_day
 from tests.alerts.conftest import make_candidate

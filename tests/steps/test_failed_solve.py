@@ -7,7 +7,9 @@ import pytest
 
 from contimg_resources.core.errors import CalibrationFailed
 from contimg_resources.settings import Settings
-from contimg_resources.steps import Workshop, arrive, solve_observation
+from contimg_resources.steps.arriving import arrive
+from contimg_resources.steps.solving import solve_observation
+from contimg_resources.steps.workshop import Workshop
 
 
 def test_an_absent_refant_is_told_beside_like_ones_and_leaves_a_failed_set_without_directory(

@@ -15,9 +15,9 @@ from contimg_resources.core import disk_space
 from contimg_resources.core.errors import DiskShort, ProductsUnavailable
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.settings import RetentionSettings, Settings
-from contimg_resources.steps import Workshop
 from contimg_resources.steps.disk_space import keep_reserve
 from contimg_resources.steps.retention import free_without_stores
+from contimg_resources.steps.workshop import Workshop
 from tests.products.conftest import make_observation
 
 mounted = pytest.mark.skipif(os.geteuid() != 0, reason="a small disk is mounted by root")

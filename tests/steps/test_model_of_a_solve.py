@@ -11,8 +11,8 @@ from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
 from contimg_resources.catalogues.store import FORMAT
 from contimg_resources.core.errors import CatalogueError
 from contimg_resources.settings import CalibrationSettings, CatalogueSettings, Settings
-from contimg_resources.steps import Workshop
 from contimg_resources.steps.solving import solve_request
+from contimg_resources.steps.workshop import Workshop
 from tests.products.conftest import make_observation
 
 CALIBRATOR_DEG = 24.4220808, 33.1597594

@@ -15,20 +15,14 @@ from contimg_resources.photometry.measurements import read_measurements
 from contimg_resources.products.epochs import EpochKind, MosaicState, TileSource
 from contimg_resources.products.model import ObservationState
 from contimg_resources.products.mosaics import MosaicProducts
-from contimg_resources.steps import (
-    Measured,
-    Unmeasured,
-    Workshop,
-    measure_image,
-    measure_mosaic,
-    mosaic_observations,
-)
-from contimg_resources.steps.mosaicking import open_mosaics
+from contimg_resources.steps.mosaicking import mosaic_observations, open_mosaics
 from contimg_resources.steps.origin import software
+from contimg_resources.steps.photometry import Measured, Unmeasured, measure_image, measure_mosaic
 from contimg_resources.steps.provenance import provenance_of
 from contimg_resources.steps.retention import choose_removals
 from contimg_resources.steps.starting import record_failure
 from contimg_resources.steps.verifying import verify_products
+from contimg_resources.steps.workshop import Workshop
 from tests.products.conftest import make_observation
 from tests.steps.sky import START, Sky, make_sky
 
@@ -148,10 +142,10 @@ def test_a_change_years_ago_is_found_without_reading_the_years_between(
     monkeypatch.setattr("contimg_resources.products.store.now_mjd", lambda: now)
     for days in range(0, 3600, 60):
         arrived = partial(float, began + days)
-        monkeypatch.setattr("contimg_resources.products.arriving.now_mjd", arrived)
+        monkeypatch.setattr("contimg_resources.products.recording.now_mjd", arrived)
         path = sky.workshop.settings.incoming_dir / f"{days}.ms"
         store.arrive(make_observation(path, began + days, signature=f"old{days}"))
-    monkeypatch.setattr("contimg_resources.products.arriving.now_mjd", lambda: now)
+    monkeypatch.setattr("contimg_resources.products.recording.now_mjd", lambda: now)
     for number in range(4):
         sky.image(number)
     store.set_state(f"{began + 600:.5f}", ObservationState.FAILED, step="image_5min", reason="rms")

@@ -17,7 +17,6 @@ from contimg_resources.products.epochs import EpochKind, EpochRecord
 from contimg_resources.products.events import CandidateRecord, CandidateState, Mark, MarkRecord
 from contimg_resources.products.model import Artefact, ArtefactKind
 from contimg_resources.settings import CutoutSettings
-from contimg_resources.steps import Workshop
 from contimg_resources.steps.added_light_curves import add_light_curves, remove_light_curves
 from contimg_resources.steps.cards import draw_candidate
 from contimg_resources.steps.cutouts import animate_source, cut_many, cut_source, stack_source
@@ -26,6 +25,7 @@ from contimg_resources.steps.provenance import provenance_of
 from contimg_resources.steps.staleness import stale_products
 from contimg_resources.steps.variability import changed_days, measure_day, update_light_curves
 from contimg_resources.steps.verifying import unrecorded_files, verify_products
+from contimg_resources.steps.workshop import Workshop
 from contimg_resources.variability.points import read_points
 from tests.cutouts.mosaics import MID_MJD
 from tests.cutouts.night import add_mosaic, make_workshop

@@ -13,10 +13,11 @@ from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.photometry.measurements import read_measurements, write_measurements
 from contimg_resources.photometry.subbands import band_path
 from contimg_resources.settings import Settings
-from contimg_resources.steps import Workshop, mosaic_observations
 from contimg_resources.steps.cards import card_path
+from contimg_resources.steps.mosaicking import mosaic_observations
 from contimg_resources.steps.retention import choose_removals
 from contimg_resources.steps.verifying import verify_products
+from contimg_resources.steps.workshop import Workshop
 from contimg_resources.variability.points import write_points
 from contimg_resources.variability.templates import bank
 from contimg_resources.variability.transits import DayPoints

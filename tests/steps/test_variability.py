@@ -18,11 +18,11 @@ from contimg_resources.simulation.light_curves import (
     with_events,
     write_light_curves,
 )
-from contimg_resources.steps import Workshop
 from contimg_resources.steps.candidates import find_candidates, mark_candidate, watched_sources
 from contimg_resources.steps.cards import card_path
 from contimg_resources.steps.recording import finished
 from contimg_resources.steps.variability import changed_days, measure_day, update_light_curves
+from contimg_resources.steps.workshop import Workshop
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.points import days_between, points_path
 from contimg_resources.variability.templates import bank

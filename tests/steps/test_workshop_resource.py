@@ -14,9 +14,8 @@ from contimg_resources.core.surroundings import published
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import Settings
-from contimg_resources.steps import Workshop
 from contimg_resources.steps.resource import RESOURCES, uses
-from contimg_resources.steps.workshop import PARTS
+from contimg_resources.steps.workshop import PARTS, Workshop
 from tests.catalogues.test_catalogues import facts, random_sources
 
 

@@ -7,10 +7,16 @@ import pytest
 from astropy.coordinates import FK4, SkyCoord
 from astropy.time import Time
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.errors import TableError
 from contimg_resources.tables.model import Column, Frame, Table, column_of
 from contimg_resources.tables.positions import directions, frame_of, parse_frame, sexagesimal_deg
-from contimg_resources.tables.units import numbers_in
+from contimg_resources.tables.units import factor_of
+
+
+def numbers_in(column: Column, wanted: str, given: str = "") -> Floats:
+    return factor_of(column, wanted, given=given) * column.numbers()
+
 
 ICRS = Frame("icrs")
 

@@ -20,11 +20,16 @@ from astropy.io.votable import from_table
 from astropy.table import MaskedColumn, QTable, Table
 from astropy.time import Time
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.errors import TableError
 from contimg_resources.tables import reading
-from contimg_resources.tables.model import Frame
+from contimg_resources.tables.model import Column, Frame
 from contimg_resources.tables.reading import Limits, read_table
-from contimg_resources.tables.units import numbers_in, parse_unit
+from contimg_resources.tables.units import factor_of, parse_unit
+
+
+def numbers_in(column: Column, wanted: str, given: str = "") -> Floats:
+    return factor_of(column, wanted, given=given) * column.numbers()
 
 
 def written(tmp_path: Path, name: str, content: str | bytes) -> Path:

@@ -1,0 +1,1 @@
+"""Programs for the checkout itself, outside of the wheel."""
