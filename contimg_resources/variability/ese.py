@@ -24,13 +24,15 @@ TYPICAL_DEPTH = 0.3
 #: of a typical AGN: an event that resembles noise is not in the most probable one.
 _N_BEST, _TYPICAL_AGN = 3, (0.09, 30.0, 0.03)
 #: A source without a match of this score has no evidence for a dip.
-_LEAST_MATCH = 9.0
+_LEAST_MATCH = 4.0
+#: The score of a dip of this width is its evidence.
+_USUAL_WIDTH_DAYS = 40.0
 #: Source-years of drawn light curves on which the threshold is measured, and the maximum number of
 #: draws of a source.
 _DRAWN_YEARS, _MOST_DRAWS = 2500.0, 20
 _TAIL = 0.1
 #: Minimum threshold.
-MIN_THRESHOLD = 10.0
+MIN_THRESHOLD = 10.5
 _DAYS_OF_YEAR = 365.25
 _TURN = 500
 
@@ -39,7 +41,7 @@ _TURN = 500
 class Dips:
     """The best dip of each source, shape (n_sources,)."""
 
-    score: Floats  #: Evidence, see `contimg_resources.variability.noise.Fits`; 0 without a dip.
+    score: Floats  #: Evidence with the number of trials, see `trials_of`; 0 without a dip.
     mid_mjd: Floats  #: Epoch of minimum, MJD in days.
     width_days: Floats  #: Full width at half depth, days.
     #: ln of the likelihood that the dip adds to each noise. Shape (n_sources, n_noises).
@@ -67,6 +69,15 @@ def _tables(families: tuple[Family, ...]) -> Floats:
 def min_amplitude(settings: EseSettings) -> float:
     """Return the amplitude of ln S of the shallowest dip."""
     return float(-np.log1p(-settings.min_depth))
+
+
+def trials_of(width_days: Floats | float) -> Floats:
+    """Return what the number of trials takes from the evidence for dips of these widths.
+
+    An event is equally likely at each epoch, and a light curve has more narrow dips than wide ones:
+    ``2 ln(40 d / width)``.
+    """
+    return np.asarray(2.0 * np.log(_USUAL_WIDTH_DAYS / np.maximum(width_days, 1.0)))
 
 
 def matches(curves: LogCurves, noise: Floats, settings: EseSettings) -> Floats:
@@ -113,7 +124,7 @@ def search(curves: LogCurves, noises: Noises, log_posterior: Floats, settings: E
         columns = _tables(settings.templates)[cell.astype(int), each[..., SHAPE].astype(int)]
         fits = noises.fit(some, columns * inside)
         gain = fits.gains(min_amplitude(settings))
-        evidence = fits.evidence(gain)
+        evidence = fits.evidence(gain) - trials_of(found[..., WIDTH])
         rows, best = np.arange(len(hopeful)), evidence.argmax(axis=1)
         score[hopeful] = np.maximum(evidence[rows, best], 0.0)
         mid_mjd[hopeful], width_days[hopeful] = found[rows, best, MID], found[rows, best, WIDTH]

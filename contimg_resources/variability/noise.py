@@ -43,7 +43,7 @@ AGN = (
 )
 #: The fixed population: such AGN, each spread by these factors of sigma and tau and this jitter; a
 #: fraction of steady sources, and one of all noises alike. It counts as this many sources.
-_AGN_SPREAD, _STEADY, _UNIFORM, _N_PRIOR = (1.5, 2.0, 0.02), 0.5, 0.05, 30.0
+_AGN_SPREAD, _STEADY, _UNIFORM, _N_PRIOR = (1.5, 2.0, 0.02), 0.8, 0.02, 30.0
 _ITERATIONS = 30
 #: Fraction of sources with an event (Fiedler et al. 1994, ApJ 430, 581).
 _SHARE_OF_EVENTS = 0.01
@@ -207,12 +207,13 @@ class Noises:
         )
         return Fits(likelihood + self.log_share[which], level, amplitude, np.sqrt(variance))
 
-    def refitted(self, log_posterior: Floats, gains: Floats | None = None) -> "Noises":
-        """Fit the distribution to sources.
+    def refitted(
+        self, log_posterior: Floats, gains: Floats | None = None
+    ) -> tuple["Noises", Floats]:
+        """Fit the distribution to sources; return it and their log posteriors for it.
 
-        `log_posterior` is that of this distribution; `gains` is what an event adds to each
-        likelihood: the events of some sources aren't the noise of others. Both have the shape
-        (n_sources, n).
+        `log_posterior` is for this distribution; `gains` is what an event adds to each likelihood:
+        the events of some sources aren't the noise of others. All have the shape (n_sources, n).
         """
         each = log_posterior - self.log_share
         if gains is not None:
@@ -224,7 +225,8 @@ class Noises:
             own = each * share
             own /= own.sum(axis=1, keepdims=True)
             share = (own.sum(axis=0) + _N_PRIOR * prior) / (len(own) + _N_PRIOR)
-        return Noises(np.log(share), self.grid)
+        fitted = Noises(np.log(share), self.grid)
+        return fitted, log_posterior - self.log_share + fitted.log_share
 
 
 def usual_noises() -> Noises:

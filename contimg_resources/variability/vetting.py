@@ -44,6 +44,7 @@ class Outcome(StrEnum):
     ONE_EPOCH = "depends on a single epoch"
     SHARED = "is shared by its neighbours"
     BETWEEN_FLARES = "is the trough between flares"
+    TOO_WEAK = "is too weak after its fit"
 
 
 @dataclass(frozen=True)
