@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.settings import EseSettings
@@ -25,8 +26,10 @@ _OWN_WIDTHS = 1.5
 #: without the maxima beside it, which resemble flares: where its ln S exceeds this fraction of its
 #: change at the minimum.
 _LEAST_WITHOUT_ONE, _LEAST_WITHOUT_MAXIMA, _RISE = 0.5, 0.3, 0.03
-#: Successive measurements that differ by this many standard deviations may be a step or a flare,
-#: with these decay times (days), this minimum evidence and this minimum amplitude of ln S.
+#: Means of three successive measurements that differ by this many standard deviations may be a
+#: step or a flare, with these decay times (days), this minimum evidence and this minimum amplitude
+#: of ln S.
+_AVERAGED = 3
 OUTLYING, _DECAYS_DAYS, _LEAST_OF_JUMP, _SMALLEST_JUMP = 5.0, (4.0, 10.0, 25.0, 60.0), 25.0, 0.05
 #: The error of ln S of measurements that don't count.
 _IGNORED = 1e3
@@ -51,15 +54,21 @@ class Evidence(NamedTuple):
 
 
 def jumps_of(curves: LogCurves, jitter: Floats) -> Floats:
-    """Return the change of each measurement from that before it, in standard deviations.
+    """Return the change at each measurement, in standard deviations, shape (n_points,).
 
-    `jitter` is that of each measurement; all have the shape (n_points,). 0 for the first of each
-    source.
+    The mean of it and the next two less that of the three before it. `jitter` is that of each
+    measurement. 0 near the ends of a source.
     """
-    variance = np.square(curves.error) + np.square(jitter)
-    jumps = np.zeros_like(variance)
-    jumps[1:] = np.abs(np.diff(curves.values)) / np.sqrt(variance[1:] + variance[:-1])
-    jumps[curves.offsets[:-1]] = 0.0
+    jumps = np.zeros_like(curves.values)
+    if len(jumps) >= 2 * _AVERAGED:
+        means = sliding_window_view(curves.values, _AVERAGED).mean(axis=1)
+        variances = np.square(curves.error) + np.square(jitter)
+        variances = sliding_window_view(variances, _AVERAGED).sum(axis=1) / _AVERAGED**2
+        change = np.abs(means[_AVERAGED:] - means[:-_AVERAGED])
+        sigma = np.sqrt(variances[_AVERAGED:] + variances[:-_AVERAGED])
+        source = np.repeat(np.arange(len(curves)), np.diff(curves.offsets))
+        one = source[2 * _AVERAGED - 1 :] == source[: 1 - 2 * _AVERAGED]
+        jumps[_AVERAGED : 1 - _AVERAGED] = np.where(one, change / sigma, 0.0)
     return jumps
 
 

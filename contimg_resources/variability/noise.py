@@ -18,7 +18,6 @@ from typing import NamedTuple
 import numpy as np
 
 from contimg_resources.core.arrays import Floats, Ints
-from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.variability.measuring import medians_of
 from contimg_resources.variability.model import LightCurves
 
@@ -47,8 +46,8 @@ _AGN_SPREAD, _STEADY, _UNIFORM, _N_PRIOR = (1.5, 2.0, 0.02), 0.8, 0.02, 30.0
 _ITERATIONS = 30
 #: Fraction of sources with an event (Fiedler et al. 1994, ApJ 430, 581).
 _SHARE_OF_EVENTS = 0.01
-#: A measurement that differs by this many standard deviations from the median of its neighbours,
-#: two on each side within these days, is an outlier.
+#: A measurement that is above or below all of its neighbours, two on each side within these days,
+#: by this many standard deviations is an outlier; a step or a flare isn't.
 _OUTLIER_SIGMA, _OUTLIER_DAYS = 5.0, 5.0
 #: Amplitudes of ln S from the minimum, a setting, to this one have equal prior probability.
 _MAX_AMPLITUDE = 3.0
@@ -129,14 +128,12 @@ def relative(curves: LightCurves) -> tuple[Floats, Floats, Floats]:
     flux, error = curves.flux_jy / each, np.clip(curves.error_jy / each, 1e-6, 1e6)
     if len(flux) < 5:
         return level_jy, flux, error
-    # Measurements near the border of two sources have a neighbour at a much different time.
     t, off = curves.mid_mjd, np.zeros_like(flux)
-    beside = np.median(np.array([flux[:-4], flux[1:-3], flux[3:-1], flux[4:]]), axis=0)
-    off[2:-2] = np.abs(flux[2:-2] - beside)
-    usual = np.repeat(STD_OF_MAD * medians_of(off, curves), np.diff(curves.offsets))
+    beside = np.array([flux[:-4], flux[1:-3], flux[3:-1], flux[4:]])
+    off[2:-2] = np.maximum(flux[2:-2] - beside.max(axis=0), beside.min(axis=0) - flux[2:-2])
     source = np.repeat(np.arange(len(curves)), np.diff(curves.offsets))
     dense = (source[4:] == source[:-4]) & (t[4:] - t[:-4] <= 2 * _OUTLIER_DAYS)
-    outlier = off > _OUTLIER_SIGMA * np.maximum(error, usual)
+    outlier = off > _OUTLIER_SIGMA * error
     outlier[2:-2] &= dense
     return level_jy, flux, np.where(outlier, off, error)
 
