@@ -284,4 +284,3 @@ def _record_list(workshop: Workshop, path: Path, facts: "AddedFacts") -> None:
 def _candidates_of(workshop: Workshop, name: str) -> tuple[CandidateRecord, ...]:
     known = workshop.products.events.list_candidates()
     return tuple(c for c in known if c.added_list == name)
-

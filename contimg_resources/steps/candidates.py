@@ -78,9 +78,7 @@ def find_candidates(
     _check_metrics(workshop, day_mjd, curves)
     known = tuple(c for c in events.list_candidates() if c.added_list is None)
     current = [c for c in known if c.state is not CandidateState.WITHDRAWN]
-    found = search_candidates(
-        curves, settings.ese, day_mjd, known=current, progress=progress
-    )
+    found = search_candidates(curves, settings.ese, day_mjd, known=current, progress=progress)
     named, gone = with_known_ids(found.candidates, known)
     later = {c.id for c in known if c.searched_day > day_mjd}
     # Candidates before the searched days were neither found nor missed.
@@ -98,7 +96,9 @@ def find_candidates(
         evidence = candidate.evidence
         failed: dict[str, str] = {}
         with rejecting(failed, candidate.id):
-            evidence = spectral_evidence(root, candidate, lambda: (*bank(families), *fine_bank()), day_mjd + 1)
+            evidence = spectral_evidence(
+                root, candidate, lambda: (*bank(families), *fine_bank()), day_mjd + 1
+            )
         if failed:
             evidence = replace(evidence, spectral_note=failed[candidate.id])
         return replace(candidate, run_id=run_id, evidence=evidence)

@@ -118,9 +118,7 @@ class Source:
         """Fit a known dip, unless it was found."""
         if all(abs(d.mid_mjd - mid_mjd) > max(d.width_days, width_days) for d in self.dips):
             place = (mid_mjd, width_days)
-            self.dips.append(
-                fit_dip(self.mjd, *self.without(), self.noises, place, self.settings)
-            )
+            self.dips.append(fit_dip(self.mjd, *self.without(), self.noises, place, self.settings))
 
     def _jump(self, logs: LogCurves, start_mjd: float) -> tuple[float, Floats]:
         """Return the step or flare that begins at an MJD: its evidence, and its factor."""

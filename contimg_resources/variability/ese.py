@@ -14,7 +14,14 @@ from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.settings import EseSettings
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.noise import LogCurves, Noises, drawn
-from contimg_resources.variability.templates import MOST_OF_SPAN, N_STEPS, REACH, Family, Shape, bank
+from contimg_resources.variability.templates import (
+    MOST_OF_SPAN,
+    N_STEPS,
+    REACH,
+    Family,
+    Shape,
+    bank,
+)
 
 #: Successive widths differ by at most this factor.
 _WIDTH_FACTOR = 1.35

@@ -292,9 +292,7 @@ def most_significant_pairs(offsets: Ints, flux: Floats, error: Floats) -> Ints:
 
 
 @compiled()
-def walks(
-    offsets: Ints, mjd: Floats, sigma: Floats, tau: Floats, normal: Floats
-) -> Floats:
+def walks(offsets: Ints, mjd: Floats, sigma: Floats, tau: Floats, normal: Floats) -> Floats:
     """Return damped random walks from normal deviates; all shapes (n_points,), `tau` in days."""
     values = np.empty(len(mjd))
     for source in range(len(offsets) - 1):
