@@ -112,8 +112,8 @@ def run_events_bench(
 ) -> EventsReport:
     """Inject events, search, and count.
 
-    There are `n_events` events of each kind, and `n_sources` steady sources, two years each, for the
-    false alarms and the times. `clegg_too`: search with Clegg's templates as well as Fiedler's.
+    There are `n_events` events of each kind, and `n_sources` steady sources, two years each, for
+    the false alarms and the times. `clegg_too`: search with Clegg's templates as well as Fiedler's.
     """
     random = np.random.default_rng(seed)
     settings = EseSettings(templates=("fiedler", "clegg") if clegg_too else ("fiedler",))

@@ -134,9 +134,9 @@ def _beside(
         event = events.get(index := place[candidate.source_id])
         if event and abs(candidate.mid_mjd - event.mid_mjd) <= width_days:
             best.setdefault(index, (candidate, event))
-    matches = matches(logs_of(curves), noise, settings)[:n]
+    ideals = matches(logs_of(curves), noise, settings)[:n]
     mids_mjd = np.array([events[i].mid_mjd for i in range(n)])[:, None]
-    near = np.abs(matches[..., MID] - mids_mjd) <= width_days
+    near = np.abs(ideals[..., MID] - mids_mjd) <= width_days
     depths = np.array([c.parameters.depth - e.depth for c, e in best.values()])
     mids = np.array([c.mid_mjd - e.mid_mjd for c, e in best.values()])
     depth_errors = np.array([c.parameters.depth_error for c, _ in best.values()])
@@ -146,7 +146,7 @@ def _beside(
         width_days,
         n,
         len(best),
-        int(np.sum((near & (matches[..., SCORE] >= ideal)).any(axis=1))),
+        int(np.sum((near & (ideals[..., SCORE] >= ideal)).any(axis=1))),
         float(np.median(depths)),
         float(np.median(mids)),
         _spread(depths / depth_errors),

@@ -8,7 +8,7 @@ instrument differ from the platform's, and so do its systematic error floor, its
 neighbours and its threshold.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
