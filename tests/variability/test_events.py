@@ -11,19 +11,23 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from scipy.ndimage import label
 
-from contimg_resources.products.events import CandidateState
+from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.settings import EseSettings, VariabilitySettings
 from contimg_resources.simulation.light_curves import (
     Event,
     Watch,
+    flare_curve,
     steady_light_curves,
+    walk_curve,
     with_events,
     with_variables,
 )
+from contimg_resources.simulation.season_spec import FlareSpec, WalkSpec
 from contimg_resources.variability import candidates
 from contimg_resources.variability.candidates import (
     Found,
     candidate_id,
+    reason_for,
     search_candidates,
     with_known_ids,
 )
@@ -151,6 +155,83 @@ def test_a_flare_is_no_event() -> None:
         since = curves.mid_mjd[own] - (MIDDLE - 120)
         flux[own] *= 1 + 2.0 * (since > 0) * np.exp(-np.clip(since, 0, None) / 10)
     assert found_in(replace(curves, flux_jy=flux)).candidates == ()
+
+
+def test_a_deep_dip_is_found_beside_a_stronger_step_and_beside_a_flare() -> None:
+    curves = with_events(sky(15), {i: Event(SHAPE, MIDDLE, 15.0, 0.45) for i in (4, 5)})
+    flux = curves.flux_jy.copy()
+    since = curves.mid_mjd[curves.of(4)] - (MIDDLE + 80)
+    flux[curves.of(4)] *= np.where(since > 0, 2.0, 1.0)
+    flux[curves.of(5)] *= 1 + 2.0 * (since > 0) * np.exp(-np.clip(since, 0, None) / 10)
+    found = found_in(replace(curves, flux_jy=flux)).candidates
+    assert {c.source_id for c in found} == set(curves.source_id[4:6])
+    assert [c.mid_mjd for c in found] == pytest.approx([MIDDLE, MIDDLE], abs=1)
+    assert [c.parameters.depth for c in found] == pytest.approx([0.45, 0.45], abs=0.06)
+
+
+def test_a_deep_dip_over_five_per_cent_of_intrinsic_scatter_is_found() -> None:
+    curves = with_events(sky(16), {4: Event(SHAPE, MIDDLE, 15.0, 0.45)})
+    own = curves.of(4)
+    walk = WalkSpec(scatter=0.05, memory_days=30.0)
+    flux = curves.flux_jy.copy()
+    flux[own] *= walk_curve(curves.mid_mjd[own], walk, np.random.default_rng(16))
+    (event,) = found_in(replace(curves, flux_jy=flux)).candidates
+    assert event.mid_mjd == pytest.approx(MIDDLE, abs=1)
+    assert event.parameters.depth == pytest.approx(0.45, abs=0.06)
+
+
+def test_hardly_any_trough_between_flares_is_an_event() -> None:
+    curves, random = sky(17, n=30), np.random.default_rng(17)
+    flux = curves.flux_jy.copy()
+    for index in range(30):
+        own = curves.of(index)
+        for share in random.uniform(0, 1, 3):
+            peak_mjd = curves.mid_mjd[own][0] + 365 * share
+            flare = FlareSpec(share, random.uniform(0.5, 2), 5.0, random.uniform(5, 40))
+            flux[own] *= flare_curve(curves.mid_mjd[own], peak_mjd, flare)
+    found = found_in(replace(curves, flux_jy=flux))
+    troughs = [r for r in found.rejected if r.outcome is Outcome.BETWEEN_FLARES]
+    assert len(troughs) > 2 * len(found.candidates)
+
+
+def test_a_known_event_stays_listed_until_the_data_deny_it() -> None:
+    curves = with_events(sky(), {7: Event(SHAPE, MIDDLE, 30.0, 0.15)})
+    (event,) = found_in(curves).candidates
+    strict = 1.2 * event.score
+    assert found_in(curves, threshold=strict).candidates == ()
+    (same,) = search_candidates(curves, SETTINGS, DAY, known=[event], threshold=strict).candidates
+    assert same.source_id == event.source_id
+    assert same.mid_mjd == pytest.approx(event.mid_mjd, abs=1)
+    gone = search_candidates(sky(), SETTINGS, DAY, known=[event], threshold=13.0)
+    assert gone.candidates == ()
+    assert "is too weak after its fit" in reason_for(event, gone)
+
+
+def test_found_events_stay_listed_while_the_days_go_on() -> None:
+    events = {i: Event(SHAPE, MIDDLE - 60 + 10 * i, 20.0 + 5 * i, 0.3) for i in (2, 5, 8)}
+    curves = with_events(sky(18, n=20, n_days=480), events)
+    known: tuple[CandidateRecord, ...] = ()
+    listed = {curves.source_id[i]: np.zeros(0, np.bool_) for i in events}
+    for day in range(int(MIDDLE) - 40, int(MIDDLE) + 300, 20):
+        seen = curves.mid_mjd < day
+        counts = np.add.reduceat(seen, curves.offsets[:-1])
+        columns = ("mid_mjd", "flux_jy", "error_jy", "flags", "is_reference", "epoch")
+        until = replace(
+            curves,
+            offsets=np.concatenate([[0], np.cumsum(counts)]),
+            **{n: getattr(curves, n)[seen] for n in columns},
+            integrated_jy=np.empty(0),
+            integrated_error_jy=np.empty(0),
+        )
+        found = search_candidates(until, SETTINGS, day, known=known, threshold=13.0)
+        known, _ = with_known_ids(found.candidates, known)
+        for name in listed:
+            listed[name] = np.append(listed[name], name in {c.source_id for c in known})
+    for days in listed.values():
+        assert days.any()
+        assert days[days.argmax() :].all()
+    assert {c.state for c in known} == {CandidateState.COMPLETE}
+    assert len({c.id for c in known}) == len(known) == 3
 
 
 def test_sources_with_hardly_any_points_and_gaps_do_no_harm() -> None:
