@@ -137,10 +137,11 @@ def events_page(report: EventsReport) -> str:
         f"`contimg bench-ese` wrote this page, in one run on {report.machine}; {versions}. The "
         "light curves cover a year (steady sources and those like AGN two), with 8 % of the epochs "
         "lost and gaps of six days, an error of 2 % that all sources of an epoch share, and a "
-        "scatter of 1.5 % per measurement that isn't in the errors. The events are random lenses of "
-        "Fiedler's and Clegg's kinds, which aren't in the template bank, from a width after the beginning to half a width before the end. An "
-        "event is found when the search gives a candidate within a width of the true epoch of "
-        'minimum; "false in addition" are further candidates in the same light curves. The '
+        "scatter of 1.5 % per measurement that isn't in the errors. The events are random lenses "
+        "of Fiedler's and Clegg's kinds, which aren't in the template bank, from a width after the "
+        "beginning to half a width before the end. An event is found when the search gives a "
+        'candidate within a width of the true epoch of minimum; "false in addition" are further '
+        "candidates in the same light curves. The "
         f"threshold, measured on the steady light curves, is {report.alarms[0].threshold:.1f}.",
         "",
         *(f"- {words}." for words in in_words(report)),

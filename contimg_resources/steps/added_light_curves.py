@@ -182,8 +182,8 @@ def search_added(
         for c in named
     )
     withdrawn = tuple(c for c in gone if c.state is not CandidateState.WITHDRAWN)
-    gone = [withdraw(c, today, run_id, reason_for(c, found)) for c in withdrawn]
-    events.put_candidates([*named, *gone])
+    records = [withdraw(c, today, run_id, reason_for(c, found)) for c in withdrawn]
+    events.put_candidates([*named, *records])
     path = added_variability_path(settings.layout.variability, name)
     store.forget([(DerivedKind.ADDED_VARIABILITY, name)])
     write_variability(path, table)

@@ -22,10 +22,12 @@ _MOST_EVENTS, _MOST_CHANGES = 4, 10
 #: Measurements within this many widths of a dip aren't searched for others: no template is exactly
 #: a lens, and what a dip leaves of itself isn't a further dip.
 _OWN_WIDTHS = 1.5
-#: A dip has at least this fraction of the threshold without its most important measurement, and
-#: without the maxima beside it, which resemble flares: where its ln S exceeds this fraction of its
-#: change at the minimum.
-_LEAST_WITHOUT_ONE, _LEAST_WITHOUT_MAXIMA, _RISE = 0.5, 0.3, 0.03
+#: A dip has at least this fraction of the threshold without its most important measurement.
+_LEAST_WITHOUT_ONE = 0.5
+#: A dip is the trough between flares if its maxima, fitted as flares, have more than this fraction
+#: of its evidence, or if it has less than this fraction of the threshold without them. The maxima
+#: are where ln S exceeds this fraction of its change at the minimum.
+_MOST_OF_MAXIMA, _LEAST_WITHOUT_MAXIMA, _RISE = 0.6, 0.3, 0.03
 #: Means of three successive measurements that differ by this many standard deviations may be a
 #: step or a flare, with these decay times (days), this minimum evidence and this minimum amplitude
 #: of ln S.
@@ -39,6 +41,7 @@ class Evidence(NamedTuple):
     """The evidence for a fitted dip; see `contimg_resources.variability.noise.Fits`."""
 
     whole: float  #: For the template, with its number of trials: the score.
+    of_maxima: float  #: The sum of those for the maxima before and after the dip, each alone.
     without_maxima: float  #: Without the measurements in the maxima beside the dip.
     without_one: float  #: Without the measurement that contributes most.
 
@@ -48,7 +51,8 @@ class Evidence(NamedTuple):
             return Outcome.TOO_WEAK
         if self.without_one < _LEAST_WITHOUT_ONE * threshold:
             return Outcome.ONE_EPOCH
-        if self.without_maxima < _LEAST_WITHOUT_MAXIMA * threshold:
+        trough = self.of_maxima > _MOST_OF_MAXIMA * self.whole
+        if trough or self.without_maxima < _LEAST_WITHOUT_MAXIMA * threshold:
             return Outcome.BETWEEN_FLARES
         return None
 
@@ -135,18 +139,20 @@ class Source:
         lensed, change = dip.lensed(self.mjd), dip.change(self.mjd)
         points = self.without(dip)
         logs = log_curves(np.array([0, len(self.mjd)]), self.mjd, *points, lensed)
+        maxima = np.maximum(change, 0.0) / max(float(change.max()), 1e-3)
+        before = self.mjd < dip.mid_mjd
+        columns = np.array([change, maxima * before, maxima * ~before]).T
         gains = np.abs(change * (logs.values - np.median(logs.values))) / np.square(logs.error)
 
-        def without(ignored: Bools) -> float:
+        def without(ignored: Bools | bool) -> Floats:
             errors = np.where(ignored, _IGNORED, logs.error)
-            fits = self.noises.fit(
-                LogCurves(logs.offsets, logs.mjd, logs.values, errors), change[:, None]
-            )
-            evidence = fits.evidence(fits.gains(min_amplitude(self.settings)))[0, 0]
-            return float(evidence - trials_of(dip.width_days))
+            fits = self.noises.fit(LogCurves(logs.offsets, logs.mjd, logs.values, errors), columns)
+            evidence = fits.evidence(fits.gains(min_amplitude(self.settings)))[0]
+            return np.maximum(evidence, 0.0) - [trials_of(dip.width_days), 0.0, 0.0]
 
-        nothing = np.zeros(len(change), np.bool_)
-        return Evidence(without(nothing), without(change > _RISE), without(gains == gains.max()))
+        whole, *flares = (float(v) for v in without(ignored=False))
+        without_maxima, without_one = without(change > _RISE), without(gains == gains.max())
+        return Evidence(whole, sum(flares), float(without_maxima[0]), float(without_one[0]))
 
 
 def _shapes_of_jumps(since_days: Floats) -> Floats:
