@@ -148,7 +148,8 @@ class Source:
             errors = np.where(ignored, _IGNORED, logs.error)
             fits = self.noises.fit(LogCurves(logs.offsets, logs.mjd, logs.values, errors), columns)
             evidence = fits.evidence(fits.gains(min_amplitude(self.settings)))[0]
-            return np.maximum(evidence, 0.0) - [trials_of(dip.width_days), 0.0, 0.0]
+            trials = [trials_of(dip.width_days), 0.0, 0.0]
+            return np.asarray(np.maximum(evidence, 0.0) - trials)
 
         whole, *flares = (float(v) for v in without(ignored=False))
         without_maxima, without_one = without(change > _RISE), without(gains == gains.max())
