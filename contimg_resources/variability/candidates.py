@@ -175,6 +175,8 @@ def search_candidates(
 
 def _unsearchable(curves: LightCurves, settings: EseSettings) -> Iterator[tuple[int, str]]:
     """Yield the sources that can't be searched, each with its reason."""
+    from contimg_resources.variability.ese_loops import MIN_IN_DIP
+
     shortest_days = settings.min_width_days / MOST_OF_SPAN
     for index, sound in enumerate(curves.sound()):
         own = curves.of(index)
@@ -185,6 +187,8 @@ def _unsearchable(curves: LightCurves, settings: EseSettings) -> Iterator[tuple[
             yield index, _SHORT
         elif mjd[-1] - mjd[0] < shortest_days:
             yield index, f"observed for less than {shortest_days:.0f} days"
+        elif (mjd[MIN_IN_DIP - 1 :] - mjd[: 1 - MIN_IN_DIP]).min() > settings.max_width_days:
+            yield index, f"too sparse: never {MIN_IN_DIP} in {settings.max_width_days:g} days"
         elif not np.median(flux_jy) > 0:
             yield index, _NEGATIVE
         elif (flux_jy == flux_jy[0]).all():

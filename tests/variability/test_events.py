@@ -237,6 +237,8 @@ def test_found_events_stay_listed_while_the_days_go_on() -> None:
 def test_sources_with_hardly_any_points_and_gaps_do_no_harm() -> None:
     curves = sky(9, n=30, cadence_days=40.0)
     assert found_in(curves).candidates == ()
+    sparse = found_in(sky(9, n=3, cadence_days=150.0, n_days=2000)).unsearched
+    assert {u.reason for u in sparse} == {"too sparse: never 3 in 200 days"}
     few = sky(10, n=30, n_days=3)
     assert found_in(few, threshold=None).threshold == MIN_THRESHOLD
 
