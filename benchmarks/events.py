@@ -139,7 +139,7 @@ def run_events_bench(
     varying, which = with_variables(
         steady_light_curves(max(200, n_sources // 10), Watch(), random), 0.3, random
     )
-    found = _search(varying, settings, threshold)
+    found = _search(varying, settings)
     names = set(varying.source_id[which])
     of_steady = replace(
         found, candidates=tuple(c for c in found.candidates if c.source_id not in names)
@@ -157,7 +157,7 @@ def run_events_bench(
             years * float(which.sum()),
             len(found.candidates) - len(of_steady.candidates),
             len(found.rejected),
-            threshold,
+            found.threshold,
         )
     )
     say("sources like real AGN", 0.35)
