@@ -158,7 +158,7 @@ def bench_sky(
 def bench_ese(
     events: Annotated[int, typer.Option(min=5, help="Events of each kind.")] = 200,
     sources: Annotated[
-        int, typer.Option(min=50, help="Steady sources, observed for a year each.")
+        int, typer.Option(min=50, help="Steady sources, observed for two years each.")
     ] = 10_000,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 1,
     clegg: Annotated[
@@ -178,8 +178,10 @@ def bench_ese(
     from benchmarks.events import run_events_bench
     from benchmarks.events_report import (
         ALARM_HEADINGS,
+        BESIDE_HEADINGS,
         CELL_HEADINGS,
         alarm_rows,
+        beside_rows,
         cell_rows,
         events_page,
         in_words,
@@ -194,6 +196,7 @@ def bench_ese(
         print_json(report)
         return
     print_table(CELL_HEADINGS, cell_rows(report.cells))
+    print_table(BESIDE_HEADINGS, beside_rows(report.beside))
     print_table(ALARM_HEADINGS, alarm_rows(report.alarms))
     for words in in_words(report):
         remark(words)

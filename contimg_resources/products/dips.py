@@ -45,9 +45,9 @@ class DipEvidence:
     #: error.
     neighbour_depth: Number = math.nan
     neighbour_depth_error: Number = math.nan
-    #: `over_walk`, `over_walk_without_maxima`: Likelihood gain over intrinsic variability alone,
-    #: and the same without the maxima beside the dip (see
-    #: `contimg_resources.variability.vetting.Evidence`).
+    #: `over_walk`, `over_walk_without_maxima`: Evidence for the fitted dip over intrinsic
+    #: variability alone, and the same without the maxima beside the dip (see
+    #: `contimg_resources.variability.changes.Evidence`).
     over_walk: Number = math.nan
     over_walk_without_maxima: Number = math.nan
     #: Sub-bands with enough remaining flux density; None without usable sub-bands.
@@ -59,6 +59,8 @@ class DipEvidence:
     spectral_change: Number = math.nan
     spectral_change_error: Number = math.nan
     spectral_note: Text = ""  #: Reasons for unreadable sub-bands; empty without any.
+    #: Reason that the latest search doesn't find it any more; empty if it does.
+    withdrawn: Text = ""
     #: List of the added light curve; None: the platform measured the source.
     added_list: str | None = None
     added_from: Text = ""  #: Files of that list.

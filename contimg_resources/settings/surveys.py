@@ -141,17 +141,11 @@ class EseSettings(Section):
         0.1, gt=0, lt=1, description="Minimum depth of a dip, as a fraction of the baseline."
     )
     false_alarms: float = Field(
-        1.0,
+        5.0,
         gt=0,
-        description="Accepted number of false alarms in 1000 source-years of steady sources; the "
-        "score threshold for it is measured on the platform's light curves after shuffling.",
-    )
-    min_over_walk: float = Field(
-        20.0,
-        ge=0,
-        description="Minimum evidence (2 Δ ln L) for a dip over intrinsic variability (a damped "
-        "random walk); a higher value gives fewer candidates from variable sources, but also from "
-        "faint ones.",
+        description="Accepted number of false alarms in 1000 source-years of sources with "
+        "intrinsic variability; steady sources have fewer. The score threshold for it is measured "
+        "on light curves drawn from the noise of the platform's sources.",
     )
     neighbour_radius_deg: float = Field(
         1.5,

@@ -8,7 +8,7 @@ instrument differ from the platform's, and so do its systematic error floor, its
 neighbours and its threshold.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -144,7 +144,12 @@ def search_added(
         If its file is damaged.
     """
     from contimg_resources.variability.added import added_path, read_added, read_added_facts
-    from contimg_resources.variability.candidates import search_candidates, with_known_ids
+    from contimg_resources.variability.candidates import (
+        reason_for,
+        search_candidates,
+        with_known_ids,
+        withdraw,
+    )
     from contimg_resources.variability.measuring import measure_added
     from contimg_resources.variability.tables import added_variability_path, write_variability
 
@@ -167,8 +172,9 @@ def search_added(
         software=software(),
     )
     table = replace(table, facts=about)
-    found = search_candidates(curves, table, settings.ese, today, progress=progress)
     known = _candidates_of(workshop, name)
+    current = [c for c in known if c.state is not CandidateState.WITHDRAWN]
+    found = search_candidates(curves, settings.ese, today, known=current, progress=progress)
     named, gone = with_known_ids(found.candidates, known)
     files = ", ".join(Path(f.path).name for f in facts.files[:3])
     named = tuple(
@@ -176,7 +182,8 @@ def search_added(
         for c in named
     )
     withdrawn = tuple(c for c in gone if c.state is not CandidateState.WITHDRAWN)
-    events.put_candidates([*named, *_withdrawn(withdrawn, today, run_id)])
+    records = [withdraw(c, today, run_id, reason_for(c, found)) for c in withdrawn]
+    events.put_candidates([*named, *records])
     path = added_variability_path(settings.layout.variability, name)
     store.forget([(DerivedKind.ADDED_VARIABILITY, name)])
     write_variability(path, table)
@@ -247,7 +254,11 @@ def remove_light_curves(workshop: Workshop, name: str, *, dry_run: bool = False)
     if dry_run:
         return tuple(c.id for c in standing)
     added_variability_path(layout.variability, name).unlink(missing_ok=True)
-    workshop.products.events.put_candidates(_withdrawn(standing, mjd_day(now_mjd()), ""))
+    from contimg_resources.variability.candidates import withdraw
+
+    today = mjd_day(now_mjd())
+    gone = [withdraw(c, today, "", "its list was removed") for c in standing]
+    workshop.products.events.put_candidates(gone)
     return tuple(c.id for c in standing)
 
 
@@ -273,10 +284,3 @@ def _record_list(workshop: Workshop, path: Path, facts: "AddedFacts") -> None:
 def _candidates_of(workshop: Workshop, name: str) -> tuple[CandidateRecord, ...]:
     known = workshop.products.events.list_candidates()
     return tuple(c for c in known if c.added_list == name)
-
-
-def _withdrawn(
-    candidates: Iterable[CandidateRecord], day_mjd: int, run_id: str
-) -> list[CandidateRecord]:
-    state = CandidateState.WITHDRAWN
-    return [replace(c, state=state, searched_day=day_mjd, run_id=run_id) for c in candidates]

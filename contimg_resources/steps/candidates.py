@@ -15,7 +15,7 @@ from contimg_resources.steps.workshop import Workshop
 if TYPE_CHECKING:
     from contimg_resources.steps.added_light_curves import AddedSearch
     from contimg_resources.variability.candidates import Rejected, Unsearched
-    from contimg_resources.variability.model import LightCurves, Variability
+    from contimg_resources.variability.model import LightCurves
 
 _MOST_NOTES = 3
 
@@ -56,10 +56,15 @@ def find_candidates(
         If the day's variability metrics aren't there, or are of other light curves: they are
         measured first (`contimg_resources.steps.variability.measure_day`).
     """
-    from contimg_resources.variability.candidates import search_candidates, with_known_ids
+    from contimg_resources.variability.candidates import (
+        reason_for,
+        search_candidates,
+        with_known_ids,
+        withdraw,
+    )
     from contimg_resources.variability.points import read_points
     from contimg_resources.variability.spectra import spectral_evidence
-    from contimg_resources.variability.templates import bank
+    from contimg_resources.variability.templates import bank, fine_bank
 
     settings, events = workshop.settings, workshop.products.events
     progress("reading light curves", 0.0)
@@ -70,15 +75,16 @@ def find_candidates(
         end_mjd=day_mjd + 1,
         damaged=damaged,
     )
-    table = _variability_of(workshop, day_mjd, curves)
-    found = search_candidates(curves, table, settings.ese, day_mjd, progress=progress)
+    _check_metrics(workshop, day_mjd, curves)
     known = tuple(c for c in events.list_candidates() if c.added_list is None)
+    current = [c for c in known if c.state is not CandidateState.WITHDRAWN]
+    found = search_candidates(curves, settings.ese, day_mjd, known=current, progress=progress)
     named, gone = with_known_ids(found.candidates, known)
     later = {c.id for c in known if c.searched_day > day_mjd}
     # Candidates before the searched days were neither found nor missed.
     first_mjd = day_mjd + 1 - settings.variability.days
     withdrawn = tuple(
-        replace(c, state=CandidateState.WITHDRAWN, searched_day=day_mjd, run_id=run_id)
+        withdraw(c, day_mjd, run_id, reason_for(c, found))
         for c in gone
         if c.id not in later
         and c.state is not CandidateState.WITHDRAWN
@@ -90,7 +96,9 @@ def find_candidates(
         evidence = candidate.evidence
         failed: dict[str, str] = {}
         with rejecting(failed, candidate.id):
-            evidence = spectral_evidence(root, candidate, lambda: bank(families), day_mjd + 1)
+            evidence = spectral_evidence(
+                root, candidate, lambda: (*bank(families), *fine_bank()), day_mjd + 1
+            )
         if failed:
             evidence = replace(evidence, spectral_note=failed[candidate.id])
         return replace(candidate, run_id=run_id, evidence=evidence)
@@ -125,16 +133,15 @@ def find_candidates(
     )
 
 
-def _variability_of(workshop: Workshop, day_mjd: int, curves: "LightCurves") -> "Variability":
-    """Return the variability metrics of a day, which must be of these light curves."""
-    from contimg_resources.variability.measuring import measure_variability
+def _check_metrics(workshop: Workshop, day_mjd: int, curves: "LightCurves") -> None:
+    """Check that the variability metrics of a day are there, and of these light curves."""
     from contimg_resources.variability.tables import read_variability, variability_path
 
     path = variability_path(workshop.settings.layout.variability, day_mjd)
     name = day_key(day_mjd)
     if not path.is_file():
         if len(curves) == 0:
-            return measure_variability(curves, workshop.settings.variability, day_mjd)
+            return
         raise VariabilityFailed(
             f"the variability metrics of {name} aren't there: materialize `variability` of "
             f"that day first, or run `contimg variability {name}`",
@@ -148,7 +155,6 @@ def _variability_of(workshop: Workshop, day_mjd: int, curves: "LightCurves") -> 
             f"materialize `variability` of that day again, or run `contimg variability {name}`",
             day=name,
         )
-    return table
 
 
 def _notes(candidates: tuple[CandidateRecord, ...]) -> str:

@@ -20,25 +20,23 @@ from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.products.dips import DipEvidence, FittedDip
 from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.settings import EseSettings
+from contimg_resources.variability.changes import OUTLYING, Evidence, Source, jumps_of
 from contimg_resources.variability.ese import (
-    Dips,
     measure_threshold,
-    prepared,
-    search,
+    search_all,
     source_years,
+    trials_of,
 )
-from contimg_resources.variability.model import LightCurves, Variability
-from contimg_resources.variability.red_noise import Evidence, evidence_for
-from contimg_resources.variability.templates import MIN_POINTS, MOST_OF_SPAN, Shape, bank, fine_bank
+from contimg_resources.variability.model import LightCurves
+from contimg_resources.variability.noise import Noises, log_curves, relative, usual_noises
+from contimg_resources.variability.templates import MIN_POINTS, MOST_OF_SPAN
 from contimg_resources.variability.vetting import (
+    REACH_WIDTHS,
     DipFit,
     Neighbours,
     Outcome,
+    baseline_at,
     depth_of,
-    fit_dip,
-    refined_starts,
-    vet_sides,
-    widest_days,
 )
 
 #: Maximum number of reasons for unsearched sources in the summary, the most common first.
@@ -90,33 +88,27 @@ class Found:
         )
 
 
-#: Maximum number of events of a source; each is subtracted before the search for the next.
-_MOST_EVENTS = 4
 #: Sources closer than this (5 arcsec) are the same source.
 _SAME_PLACE_DEG = 5.0 / 3600.0
 #: Maximum number of neighbours that are compared; the nearest first.
 _MOST_NEIGHBOURS = 12
-#: A source counts as steady if the p-value of its eta is above this.
-_STEADY_P = 0.01
-#: With a reduced chi2 below this no other shape is tried.
-_GOOD_FIT = 1.3
-#: Maximum number of a bank's shapes that are fitted, the best on the grid first.
-_MOST_SHAPES = 8
-_CURVE_POINTS = 240
-_EVENTS = (Outcome.COMPLETE, Outcome.IN_PROGRESS)
-#: A depth must exceed this many times its error.
-_CERTAIN_SIGMA = 2.0
+#: A known event keeps at least this fraction of the threshold: it has no trials.
+_LEAST_KNOWN = 0.5
+_CURVE_POINTS, _FREE_PARAMETERS = 240, 5
 _NAME_LENGTH = 80
 _LONGEST_REASON = 200
 _UNSOUND = "a time, a flux density or an error isn't finite, or an error isn't above zero"
+_NEGATIVE = "its median flux density isn't above zero"
+_CONSTANT = "its flux density is constant"
+_SHORT = f"fewer than {MIN_POINTS} measurements"
 
 
 def search_candidates(
     curves: LightCurves,
-    table: Variability,
     settings: EseSettings,
     day_mjd: int,
     *,
+    known: Iterable[CandidateRecord] = (),
     threshold: float | None = None,
     progress: Progress = no_progress,
 ) -> Found:
@@ -124,212 +116,122 @@ def search_candidates(
 
     Returns candidates, rejected dips, and the sources that can't be searched, each with its reason.
     A source that fails doesn't stop the search of the others. The light curves extend to the end of
-    the day `day_mjd` (UTC, integer MJD); `table` has the same sources in the same order.
-    `threshold` is the minimum score of a dip; it is measured if not given.
-
-    Raises
-    ------
-    ValueError
-        If the metrics are of other sources.
+    the day `day_mjd` (UTC, integer MJD). A candidate of `known` that this search doesn't find again
+    is fitted at its place, and stays with half of the threshold. `threshold` is the minimum score
+    of a dip; it is measured if not given.
     """
-    if not np.array_equal(curves.source_id, table.source_id):
-        raise ValueError("the light curves and the variability metrics are of different sources")
-    sound = curves.sound()
-    unsearched = [Unsearched(str(name), _UNSOUND) for name in curves.source_id[~sound]]
-    if unsearched:
-        curves, table = curves.only(sound), table.only(sound)
-    measured = table.facts.systematic_floor
-    floor = measured if math.isfinite(measured) else 0.0
-    flux_jy, error_jy = prepared(curves, floor)
-    progress("searching for dips", 0.0)
-    dips = search(
-        curves, flux_jy, error_jy, settings, lambda say, done: progress(say, 0.4 * (done or 0.0))
+    from scipy.special import logsumexp
+
+    why = {str(curves.source_id[i]): reason for i, reason in _unsearchable(curves, settings)}
+    curves = curves.only(~np.isin(curves.source_id, list(why)))
+    level_jy, flux, error = relative(curves)
+    logs = log_curves(curves.offsets, curves.mid_mjd, flux, error)
+    progress("fitting the noise of the sources", 0.0)
+    noises = usual_noises()
+    log_posterior = noises.fit(logs).log_posterior
+    noises, log_posterior = noises.refitted(log_posterior)
+    dips = search_all(
+        logs, noises, log_posterior, settings, lambda say, done: progress(say, 0.4 * (done or 0.0))
     )
+    noises, log_posterior = noises.refitted(log_posterior, dips.gains)
+    more = logsumexp(log_posterior + dips.gains, axis=1) - logsumexp(log_posterior, axis=1)
+    score = 2.0 * more - trials_of(dips.width_days)
     if threshold is None:
-        with np.errstate(invalid="ignore"):
-            steady = (table.p_value > _STEADY_P) & ~table.is_variable
         threshold = measure_threshold(
-            curves,
-            flux_jy,
-            error_jy,
-            dips,
-            steady,
+            logs,
+            noises,
+            log_posterior,
             settings,
             lambda say, done: progress(say, 0.4 + 0.4 * (done or 0.0)),
         )
     progress("vetting dips", 0.8)
-    sky = _Sky(curves, table, flux_jy, error_jy, settings, day_mjd, threshold)
-    candidates: list[CandidateRecord] = []
-    rejected: list[Rejected] = []
-    for index in np.flatnonzero(dips.score >= threshold):
+    places: dict[str, list[CandidateRecord]] = {}
+    for candidate in known:
+        places.setdefault(candidate.source_id, []).append(candidate)
+    # Beside a step or a flare, a dip has less evidence than without it.
+    jitter = noises.grid[log_posterior.argmax(axis=1), 2]
+    jumps = jumps_of(logs, np.repeat(jitter, np.diff(logs.offsets))) > OUTLYING
+    chosen = np.isin(curves.source_id, list(places)) | (score >= threshold)
+    chosen[np.repeat(np.arange(len(curves)), np.diff(logs.offsets))[jumps]] = True
+    sky = _Sky(curves, level_jy, flux, error, noises, settings, day_mjd, threshold)
+    events: list[CandidateRecord | Rejected] = []
+    for index in np.flatnonzero(chosen):
+        source_id = str(curves.source_id[index])
         try:
-            events = list(sky.events_of(int(index), dips))
-        except Exception as error:  # an error in one source must not stop the others
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:_LONGEST_REASON]}"
-            unsearched.append(Unsearched(str(curves.source_id[index]), reason))
-            continue
-        candidates += [e for e in events if isinstance(e, CandidateRecord)]
-        rejected += [e for e in events if isinstance(e, Rejected)]
-    unsearched += _too_sparse(curves, dips, settings)
+            events += list(sky.events_of(int(index), places.get(source_id, ())))
+        except Exception as failure:  # an error in one source must not stop the others
+            reason = " ".join(str(failure).split())[:_LONGEST_REASON]
+            why[source_id] = f"{type(failure).__name__}: {reason}"
+    events.sort(key=lambda event: -event.score)
     return Found(
-        candidates=tuple(sorted(candidates, key=lambda c: -c.score)),
-        rejected=tuple(sorted(rejected, key=lambda r: -r.score)),
+        candidates=tuple(e for e in events if isinstance(e, CandidateRecord)),
+        rejected=tuple(e for e in events if isinstance(e, Rejected)),
         threshold=threshold,
-        source_years=source_years(curves),
-        n_sources=int(np.count_nonzero(dips.n_windows)),
-        unsearched=tuple(sorted(unsearched, key=lambda u: u.source_id)),
+        source_years=source_years(logs),
+        n_sources=len(curves),
+        unsearched=tuple(Unsearched(*one) for one in sorted(why.items())),
     )
 
 
-def _too_sparse(curves: LightCurves, dips: Dips, settings: EseSettings) -> Iterator[Unsearched]:
-    """Yield the sources without any window that has enough measurements."""
+def _unsearchable(curves: LightCurves, settings: EseSettings) -> Iterator[tuple[int, str]]:
+    """Yield the sources that can't be searched, each with its reason."""
+    from contimg_resources.variability.ese_loops import MIN_IN_DIP
+
     shortest_days = settings.min_width_days / MOST_OF_SPAN
-    for index in np.flatnonzero(dips.n_windows == 0):
-        own = curves.of(int(index))
-        if own.stop - own.start < MIN_POINTS:
-            reason = f"fewer than {MIN_POINTS} measurements"
-        elif curves.mid_mjd[own.stop - 1] - curves.mid_mjd[own.start] < shortest_days:
-            reason = f"observed for less than {shortest_days:.0f} days"
-        else:
-            reason = (
-                f"too sparse: no dip of {settings.min_width_days:g} to "
-                f"{settings.max_width_days:g} days has {MIN_POINTS} measurements within two widths"
-            )
-        yield Unsearched(str(curves.source_id[index]), reason)
-
-
-@dataclass(frozen=True)
-class _Dip:
-    shape: Shape
-    fit: DipFit
-    score: float
-    outcome: Outcome
-
-    @property
-    def mid_mjd(self) -> float:
-        return self.fit.mid_mjd
-
-    @property
-    def width_days(self) -> float:
-        return self.fit.width_days
-
-    def below(self, mjd: Floats) -> Floats:
-        """Return the change of flux density by the dip, Jy: below 0 in it, above 0 beside it."""
-        u = (mjd - self.fit.mid_mjd) / self.fit.width_days
-        return np.asarray(self.fit.depth * self.fit.baseline_jy * self.shape.at(u))
+    for index, sound in enumerate(curves.sound()):
+        own = curves.of(index)
+        mjd, flux_jy = curves.mid_mjd[own], curves.flux_jy[own]
+        if not sound:
+            yield index, _UNSOUND
+        elif len(mjd) < MIN_POINTS:
+            yield index, _SHORT
+        elif mjd[-1] - mjd[0] < shortest_days:
+            yield index, f"observed for less than {shortest_days:.0f} days"
+        elif (mjd[MIN_IN_DIP - 1 :] - mjd[: 1 - MIN_IN_DIP]).min() > settings.max_width_days:
+            yield index, f"too sparse: never {MIN_IN_DIP} in {settings.max_width_days:g} days"
+        elif not np.median(flux_jy) > 0:
+            yield index, _NEGATIVE
+        elif (flux_jy == flux_jy[0]).all():
+            yield index, _CONSTANT
 
 
 @dataclass(frozen=True)
 class _Sky:
     curves: LightCurves
-    table: Variability
-    flux_jy: Floats
-    error_jy: Floats
+    level_jy: Floats
+    flux: Floats
+    error: Floats
+    noises: Noises
     settings: EseSettings
     day_mjd: int
     threshold: float
 
-    def events_of(self, index: int, dips: Dips) -> Iterator[CandidateRecord | Rejected]:
-        """Yield the events and the rejected dips of a source, the best score first."""
-        which = np.zeros(len(self.curves), np.bool_)
-        which[index] = True
+    def events_of(
+        self, index: int, known: Iterable[CandidateRecord]
+    ) -> Iterator[CandidateRecord | Rejected]:
+        """Yield the events and the rejected dips of a source."""
         own = self.curves.of(index)
-        whole = replace(
-            self.curves.only(which), flux_jy=self.flux_jy[own], error_jy=self.error_jy[own]
+        source = Source(
+            self.curves.mid_mjd[own], self.flux[own], self.error[own], self.noises, self.settings
         )
-        found = self._dips_of(whole, dips, index)
-        source_id = str(self.curves.source_id[index])
-        for dip in found:
-            if dip.outcome is Outcome.NO_FIT:
-                yield Rejected(source_id, dip.mid_mjd, dip.width_days, dip.score, dip.outcome)
-                continue
-            # Other events of the source are not part of its intrinsic variability.
-            without = whole.flux_jy - sum(
-                (
-                    other.below(whole.mid_mjd)
-                    for other in found
-                    if other is not dip and other.outcome in _EVENTS
-                ),
-                np.zeros(len(whole.mid_mjd)),
-            )
-            evidence = evidence_for(
-                dip.below(whole.mid_mjd), whole.mid_mjd, without, whole.error_jy
-            )
-            outcome = dip.outcome
-            # A dip that was rejected already keeps its reason.
-            if outcome in _EVENTS and not evidence.reaches(self.settings.min_over_walk):
-                outcome = Outcome.LIKE_OTHERS
-            neighbours = self._neighbours(index, dip.fit, dip.shape)
-            if neighbours.share(dip.fit.depth):
+        source.find(self.threshold)
+        for candidate in known:
+            source.fit_known(candidate.mid_mjd, candidate.end_mjd - candidate.start_mjd)
+        for fit in source.dips:
+            evidence = source.evidence_for(fit)
+            is_known = any(is_same(c, fit.mid_mjd, fit.width_days) for c in known)
+            least = self.threshold * (_LEAST_KNOWN if is_known else 1.0)
+            neighbours = self._neighbours(index, fit)
+            outcome = evidence.outcome(least)
+            if outcome is None and neighbours.share(fit.depth):
                 outcome = Outcome.SHARED
-            if outcome in _EVENTS:
-                yield self._candidate(index, dip, outcome, evidence, neighbours)
+            if outcome is None:
+                yield self._candidate(index, source, fit, evidence, neighbours)
             else:
-                yield Rejected(source_id, dip.mid_mjd, dip.width_days, dip.score, outcome)
+                name = str(self.curves.source_id[index])
+                yield Rejected(name, fit.mid_mjd, fit.width_days, evidence.whole, outcome)
 
-    def _dips_of(self, whole: LightCurves, dips: Dips, place: int) -> list[_Dip]:
-        """Return the dips of a source above the threshold, subtracting each before the next."""
-        left, found = whole, []
-        for _ in range(_MOST_EVENTS):
-            score = float(dips.score[place])
-            if score < self.threshold:
-                break
-            shape, fit = self._best_fit(left, dips, place)
-            if not fit.is_finite:
-                found.append(_Dip(shape, fit, score, Outcome.NO_FIT))
-                break
-            outcome = vet_sides(fit, shape, left.mid_mjd, left.flux_jy, left.error_jy)
-            if not fit.depth >= max(self.settings.min_depth, _CERTAIN_SIGMA * fit.depth_error):
-                outcome = Outcome.SHALLOW
-            dip = _Dip(shape, fit, score, outcome)
-            found.append(dip)
-            if outcome not in (*_EVENTS, Outcome.ONE_EPOCH):
-                # The residuals of a step or of slow variability look like further events.
-                break
-            away = np.abs(left.mid_mjd - fit.mid_mjd) > fit.width_days
-            if away.all() or not away.any():
-                break
-            # The maxima beside the dip are subtracted with it.
-            without = left.flux_jy - dip.below(left.mid_mjd)
-            left = replace(
-                left,
-                offsets=np.array([0, int(away.sum())]),
-                mid_mjd=left.mid_mjd[away],
-                flux_jy=without[away],
-                error_jy=left.error_jy[away],
-                flags=left.flags[away],
-                is_reference=left.is_reference[away],
-                epoch=left.epoch[away],
-            )
-            dips, place = search(left, left.flux_jy, left.error_jy, self.settings), 0
-        return found
-
-    def _best_fit(self, one: LightCurves, dips: Dips, place: int) -> tuple[Shape, DipFit]:
-        """Fit the dip of a source with the shape that fits best."""
-        points = (one.mid_mjd, one.flux_jy, one.error_jy)
-        widest = widest_days(one.mid_mjd, self.settings.max_width_days)
-        best: tuple[Shape, DipFit] | None = None
-        # Most dips fit a shape of the search; only bright and deep ones can distinguish lenses.
-        for shapes in (bank(self.settings.templates), fine_bank()):
-            starts = refined_starts(
-                *points,
-                shapes,
-                float(dips.mid_mjd[place]),
-                float(dips.width_days[place]),
-                (self.settings.min_width_days, widest),
-            )
-            for number, mid_mjd, width_days in starts[:_MOST_SHAPES]:
-                shape = shapes[number]
-                fit = fit_dip(*points, shape, mid_mjd, width_days, widest)
-                if best is None or fit.reduced_chi2 < best[1].reduced_chi2:
-                    best = (shape, fit)
-                # One good fit is enough: the grid is too coarse for the brightest sources only.
-                if best[1].reduced_chi2 < _GOOD_FIT:
-                    return best
-        assert best is not None
-        return best
-
-    def _neighbours(self, index: int, fit: DipFit, shape: Shape) -> Neighbours:
+    def _neighbours(self, index: int, fit: DipFit) -> Neighbours:
         curves = self.curves
         away_deg = separation_deg(
             curves.ra_deg, curves.dec_deg, curves.ra_deg[index], curves.dec_deg[index]
@@ -341,9 +243,9 @@ class _Sky:
         near = near[np.argsort(away_deg[near], kind="stable")]
         told, depths, errors = [], [], []
         for other in near:
-            own = self.curves.of(int(other))
+            own = curves.of(int(other))
             depth, error = depth_of(
-                fit, shape, self.curves.mid_mjd[own], self.flux_jy[own], self.error_jy[own]
+                fit, fit.shape, curves.mid_mjd[own], self.flux[own], self.error[own]
             )
             # Only neighbours that are bright enough to show the dip are used.
             if math.isfinite(depth) and error < 0.5 * fit.depth:
@@ -363,53 +265,53 @@ class _Sky:
         )
 
     def _candidate(
-        self,
-        index: int,
-        dip: _Dip,
-        outcome: Outcome,
-        evidence: Evidence,
-        neighbours: Neighbours,
+        self, index: int, source: Source, fit: DipFit, evidence: Evidence, neighbours: Neighbours
     ) -> CandidateRecord:
-        fit, shape = dip.fit, dip.shape
-        source_id = str(self.curves.source_id[index])
-        half = fit.width_days / 2
-        last = float(self.curves.mid_mjd[self.curves.of(index)][-1])
+        source_id, level_jy = str(self.curves.source_id[index]), float(self.level_jy[index])
+        mjd, points, half = source.mjd, source.without(fit), fit.width_days / 2
         curve_mjd = np.linspace(
             fit.mid_mjd - 2 * fit.width_days,
-            min(fit.mid_mjd + 2 * fit.width_days, max(last, fit.mid_mjd + half)),
+            min(fit.mid_mjd + 2 * fit.width_days, max(float(mjd[-1]), fit.mid_mjd + half)),
             _CURVE_POINTS,
         )
+        near = np.abs(mjd - fit.mid_mjd) <= REACH_WIDTHS * fit.width_days
+        wanted = np.concatenate([[fit.mid_mjd], curve_mjd, mjd[near]])
+        baseline, baseline_error = baseline_at(fit, mjd, *points, self.noises, wanted)
+        fitted = level_jy * baseline * fit.lensed(wanted)
+        there = fitted[1 + _CURVE_POINTS :] / level_jy
+        jitter = self.noises.grid[fit.noise, 2]
+        left = (points[0][near] - there) / np.hypot(points[1][near], jitter * there)
         return CandidateRecord(
             id=candidate_id(source_id, fit.mid_mjd),
             source_id=source_id,
             ra_deg=float(self.curves.ra_deg[index]),
             dec_deg=float(self.curves.dec_deg[index]),
-            state=CandidateState(outcome.value),
+            state=CandidateState(fit.state(mjd).value),
             start_mjd=fit.mid_mjd - half,
             mid_mjd=fit.mid_mjd,
             end_mjd=fit.mid_mjd + half,
-            score=dip.score,
+            score=evidence.whole,
             parameters=FittedDip(
                 depth=fit.depth,
                 depth_error=fit.depth_error,
                 width_days=fit.width_days,
                 width_error_days=fit.width_error_days,
                 mid_error_days=fit.mid_error_days,
-                baseline_jy=fit.baseline_jy,
-                baseline_error_jy=fit.baseline_error_jy,
-                template=shape.name,
+                baseline_jy=level_jy * float(baseline[0]),
+                baseline_error_jy=level_jy * float(baseline_error[0]),
+                template=fit.shape.name,
                 threshold=self.threshold,
-                reduced_chi2=fit.reduced_chi2,
-                n_in_dip=fit.n_in_dip,
+                reduced_chi2=float(np.sum(left**2) / max(1, len(left) - _FREE_PARAMETERS)),
+                n_in_dip=int(np.sum(np.abs(mjd - fit.mid_mjd) <= half)),
                 template_mjd=tuple(round(v, 4) for v in curve_mjd.tolist()),
-                template_jy=tuple(float(f"{v:.6g}") for v in fit.model(curve_mjd, shape).tolist()),
+                template_jy=tuple(float(f"{v:.6g}") for v in fitted[1 : 1 + _CURVE_POINTS]),
             ),
             evidence=DipEvidence(
                 neighbours=neighbours.source_ids,
                 separations_deg=tuple(round(s, 4) for s in neighbours.separations_deg),
                 neighbour_depth=neighbours.depth,
                 neighbour_depth_error=neighbours.depth_error,
-                over_walk=evidence.whole,
+                over_walk=evidence.whole + float(trials_of(fit.width_days)),
                 over_walk_without_maxima=evidence.without_maxima,
             ),
             searched_day=self.day_mjd,
@@ -425,13 +327,42 @@ def candidate_id(source_id: str, mid_mjd: float) -> str:
     return f"ese-{math.floor(mid_mjd)}-{plain}"
 
 
+def is_same(known: CandidateRecord, mid_mjd: float, width_days: float) -> bool:
+    """Return whether a dip of a known candidate's source is the same event.
+
+    The epoch of minimum of one lies within the wider of both dips.
+    """
+    return abs(known.mid_mjd - mid_mjd) <= max(known.end_mjd - known.start_mjd, width_days)
+
+
+def reason_for(gone: CandidateRecord, found: Found) -> str:
+    """Return the reason that a search doesn't find a known candidate any more."""
+    for dip in found.rejected:
+        if dip.source_id == gone.source_id and is_same(gone, dip.mid_mjd, dip.width_days):
+            return f"the dip {dip.outcome.value} (score {dip.score:.1f})"
+    for source in found.unsearched:
+        if source.source_id == gone.source_id:
+            return f"the source can't be searched: {source.reason}"
+    return "the source has no measurements at that time any more"
+
+
+def withdraw(known: CandidateRecord, day_mjd: int, run_id: str, reason: str) -> CandidateRecord:
+    """Return a candidate as withdrawn by a search, with the reason for it."""
+    return replace(
+        known,
+        state=CandidateState.WITHDRAWN,
+        searched_day=day_mjd,
+        run_id=run_id,
+        evidence=replace(known.evidence, withdrawn=reason),
+    )
+
+
 def with_known_ids(
     found: Iterable[CandidateRecord], known: Iterable[CandidateRecord]
 ) -> tuple[tuple[CandidateRecord, ...], tuple[CandidateRecord, ...]]:
     """Give known candidates their earlier ids, and return those that are no longer found.
 
-    Two events are the same if they are of one source and the epoch of minimum of one lies within
-    the wider of both dips.
+    See `is_same`.
     """
     left = list(known)
     named: list[CandidateRecord] = []
@@ -441,8 +372,7 @@ def with_known_ids(
             c
             for c in left
             if c.source_id == candidate.source_id
-            and abs(c.mid_mjd - candidate.mid_mjd)
-            <= max(c.end_mjd - c.start_mjd, candidate.end_mjd - candidate.start_mjd)
+            and is_same(c, candidate.mid_mjd, candidate.end_mjd - candidate.start_mjd)
         ]
         if same:
             nearest = min(same, key=lambda c: abs(c.mid_mjd - candidate.mid_mjd))

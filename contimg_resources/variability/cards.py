@@ -67,7 +67,7 @@ def draw_card(
         f"minimum {datetime_from_mjd(candidate.mid_mjd):%Y-%m-%d} "
         f"± {told.mid_error_days:.1f} d,  "
         f"score {candidate.score:.0f} (threshold {told.threshold:.0f})"
-        f"{_over_walk(candidate.evidence)}"
+        f"{_withdrawn_line(candidate.evidence)}"
         f"{_added_line(candidate)}"
         f"{_spectral_line(candidate.evidence)}",
         fontsize=10,
@@ -81,10 +81,8 @@ def draw_card(
     figure.savefig(path, format="png")
 
 
-def _over_walk(evidence: DipEvidence) -> str:
-    # Candidates of earlier releases don't have this value.
-    over_walk = evidence.over_walk
-    return f",  over random walk {over_walk:.0f}" if math.isfinite(over_walk) else ""
+def _withdrawn_line(evidence: DipEvidence) -> str:
+    return f"\nwithdrawn: {evidence.withdrawn}" if evidence.withdrawn else ""
 
 
 def _added_line(candidate: CandidateRecord) -> str:

@@ -1,51 +1,58 @@
 """The search for Extreme Scattering Events in many light curves.
 
-Belongs here: preparing light curves, calling the search, the threshold for a rate of false alarms.
-Doesn't: vetting a dip (see `vetting`), candidates and their names.
+Belongs here: templates matched in the noise of each source, and the threshold for a rate of false
+alarms. Doesn't: the noise (see `noise`), the fit and vetting of a dip (see `vetting`), candidates.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.core.arrays import Bools, Floats, Ints
-from contimg_resources.core.statistics import STD_OF_MAD
+from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.settings import EseSettings
-from contimg_resources.variability.measuring import errors_with_floor, medians_of
 from contimg_resources.variability.model import LightCurves
-from contimg_resources.variability.templates import REACH, bank
+from contimg_resources.variability.noise import LogCurves, Noises, drawn
+from contimg_resources.variability.templates import (
+    MOST_OF_SPAN,
+    N_STEPS,
+    REACH,
+    Family,
+    Shape,
+    bank,
+)
 
 #: Successive widths differ by at most this factor.
 _WIDTH_FACTOR = 1.35
-#: A measurement is a flare if it exceeds this multiple of the median by this many standard
-#: deviations. Flares mustn't raise the baseline of adjacent times. The maxima beside a dip stay.
-_FLARE_SIGMA, _FLARE_RATIO = 4.0, 1.4
-#: Source-years of shuffled light curves on which the threshold is measured.
-_SHUFFLED_YEARS = 3000.0
-_MOST_SHUFFLES = 40
+#: The templates of ln S are those of lenses with this depth.
+TYPICAL_DEPTH = 0.3
+#: Dips of each source whose evidence is computed, for each of two noises. The second noise is that
+#: of a typical AGN: an event that resembles noise is not in the most probable one.
+_N_BEST, _TYPICAL_AGN = 3, (0.09, 30.0, 0.03)
+#: A source without a match of this score has no evidence for a dip.
+_LEAST_MATCH = 4.0
+#: The score of a dip of this width is its evidence.
+_USUAL_WIDTH_DAYS = 40.0
+#: Source-years of drawn light curves on which the threshold is measured, and the maximum number of
+#: draws of a source.
+_DRAWN_YEARS, _MOST_DRAWS = 2500.0, 20
 _TAIL = 0.1
-#: Minimum threshold: four standard deviations.
-MIN_THRESHOLD = 16.0
+#: Minimum threshold.
+MIN_THRESHOLD = 10.5
 _DAYS_OF_YEAR = 365.25
 _TURN = 500
 
 
 @dataclass(frozen=True)
 class Dips:
-    """The best dip of each source, as found by `contimg_resources.variability.ese_loops`.
+    """The best dip of each source, shape (n_sources,)."""
 
-    Arrays have the shape (n_sources,).
-    """
-
-    score: Floats  #: Score; 0 if there is no dip.
+    score: Floats  #: Evidence with the number of trials, see `trials_of`; 0 without a dip.
     mid_mjd: Floats  #: Epoch of minimum, MJD in days.
     width_days: Floats  #: Full width at half depth, days.
-    shape: Ints  #: Index of the shape in the bank.
-    depth: Floats  #: Depth as a fraction of the baseline.
-    spread: Floats  #: Scatter at the source's other times, in units of the errors; at least 1.
-    #: Windows with enough measurements; 0 if the source can't be searched.
-    n_windows: Ints
+    #: ln of the likelihood that the dip adds to each noise. Shape (n_sources, n_noises).
+    gains: Floats
 
 
 def widths_of(settings: EseSettings) -> Floats:
@@ -55,101 +62,114 @@ def widths_of(settings: EseSettings) -> Floats:
     return np.asarray(settings.min_width_days * ratio ** (np.arange(steps + 1) / steps))
 
 
-def prepared(curves: LightCurves, floor: float) -> tuple[Floats, Floats]:
-    """Remove flares and scale the errors to the scatter between adjacent measurements.
+def change_of(shape: Shape, u: Floats, depth: float = TYPICAL_DEPTH) -> Floats:
+    """Return the change of ln S by a lens of some depth, in units of that at its minimum."""
+    return np.asarray(np.log1p(depth * shape.at(u)) / -np.log1p(-depth))
 
-    Returns flux densities with flares clipped, and errors with the systematic error floor (a
-    fraction of the flux density), enlarged where adjacent measurements of a source differ by more
-    than their errors; Jy, shape (n_points,).
+
+@cache
+def _tables(families: tuple[Family, ...]) -> Floats:
+    u = np.linspace(-REACH, REACH, N_STEPS)
+    return np.ascontiguousarray(np.array([change_of(shape, u) for shape in bank(families)]).T)
+
+
+def min_amplitude(settings: EseSettings) -> float:
+    """Return the amplitude of ln S of the shallowest dip."""
+    return float(-np.log1p(-settings.min_depth))
+
+
+def trials_of(width_days: Floats | float) -> Floats:
+    """Return what the number of trials takes from the evidence for dips of these widths.
+
+    An event is equally likely at each epoch, and a light curve has more narrow dips than wide ones:
+    ``2 ln(40 d / width)``.
     """
-    level_jy = medians_of(curves.flux_jy, curves)
-    error_jy = errors_with_floor(curves, floor, level_jy)
-    flux_jy = curves.flux_jy.copy()
-    for i in range(len(curves)):
-        own = curves.of(i)
-        flux, error = flux_jy[own], error_jy[own]
-        if len(flux) > 2:
-            steps = np.abs(np.diff(flux)) / np.hypot(error[1:], error[:-1])
-            error = error * max(1.0, STD_OF_MAD * float(np.median(steps)))
-            error_jy[own] = error
-        highest = _FLARE_RATIO * abs(level_jy[i]) + _FLARE_SIGMA * error
-        flux_jy[own] = np.minimum(flux, highest)
-    return flux_jy, error_jy
+    return np.asarray(2.0 * np.log(_USUAL_WIDTH_DAYS / np.maximum(width_days, 1.0)))
 
 
-def search(
-    curves: LightCurves,
-    flux_jy: Floats,
-    error_jy: Floats,
+def matches(curves: LogCurves, noise: Floats, settings: EseSettings) -> Floats:
+    """Return the templates that match each source best in a known noise, shape (n_sources, 3).
+
+    See `contimg_resources.variability.ese_loops.best_matches`.
+    """
+    from contimg_resources.variability.ese_loops import best_matches
+
+    return best_matches(
+        curves.offsets,
+        curves.mjd,
+        curves.values,
+        curves.error,
+        noise,
+        _tables(settings.templates),
+        REACH,
+        widths_of(settings),
+        MOST_OF_SPAN,
+        _N_BEST,
+    )
+
+
+def search(curves: LogCurves, noises: Noises, log_posterior: Floats, settings: EseSettings) -> Dips:
+    """Find the dip of each source with the largest evidence.
+
+    `log_posterior`, shape (n_sources, n), is that of the light curves.
+    """
+    from contimg_resources.variability.ese_loops import MID, SCORE, SHAPE, WIDTH
+
+    n = len(curves)
+    likely = noises.grid[log_posterior.argmax(axis=1)]
+    tried = (likely, np.tile(_TYPICAL_AGN, (n, 1)))
+    found = np.concatenate([matches(curves, noise, settings) for noise in tried], axis=1)
+    score, mid_mjd, width_days = np.zeros(n), np.zeros(n), np.ones(n)
+    gains = np.full_like(log_posterior, -np.inf)
+    hopeful = np.flatnonzero(found[..., SCORE].max(axis=1, initial=0.0) >= _LEAST_MATCH)
+    if len(hopeful):
+        found, some = found[hopeful], curves.chosen(hopeful)
+        each = np.repeat(found, np.diff(some.offsets), axis=0)
+        u = (some.mjd[:, None] - each[..., MID]) / np.maximum(each[..., WIDTH], 1e-9)
+        inside = (np.abs(u) <= REACH) & (each[..., SCORE] > 0)
+        cell = np.rint((np.clip(u, -REACH, REACH) + REACH) * (N_STEPS - 1) / (2 * REACH))
+        columns = _tables(settings.templates)[cell.astype(int), each[..., SHAPE].astype(int)]
+        fits = noises.fit(some, columns * inside)
+        gain = fits.gains(min_amplitude(settings))
+        evidence = fits.evidence(gain) - trials_of(found[..., WIDTH])
+        rows, best = np.arange(len(hopeful)), evidence.argmax(axis=1)
+        score[hopeful] = np.maximum(evidence[rows, best], 0.0)
+        mid_mjd[hopeful], width_days[hopeful] = found[rows, best, MID], found[rows, best, WIDTH]
+        gains[hopeful] = gain[rows, best]
+    return Dips(score, mid_mjd, width_days, gains)
+
+
+def search_all(
+    curves: LogCurves,
+    noises: Noises,
+    log_posterior: Floats,
     settings: EseSettings,
     progress: Progress = no_progress,
 ) -> Dips:
-    """Find the best dip of each source, given the output of `prepared`."""
-    from contimg_resources.variability.ese_loops import (
-        DEPTH,
-        MID,
-        N_SAID,
-        SCORE,
-        SHAPE,
-        SPREAD,
-        WIDTH,
-        WINDOWS,
-        best_dips,
-    )
-
-    shapes = np.array([shape.table for shape in bank(settings.templates)])
-    said = [np.zeros((0, N_SAID))]
-    for begin in range(0, len(curves), _TURN):
-        progress(f"source {begin} of {len(curves)}", begin / len(curves))
-        offsets = curves.offsets[begin : begin + _TURN + 1]
-        points = slice(int(offsets[0]), int(offsets[-1]))
-        said.append(
-            best_dips(
-                offsets - offsets[0],
-                curves.mid_mjd[points],
-                flux_jy[points],
-                error_jy[points],
-                shapes,
-                REACH,
-                widths_of(settings),
-                settings.min_depth,
-            )
-        )
-    table = np.concatenate(said)
-    return Dips(
-        score=table[:, SCORE],
-        mid_mjd=table[:, MID],
-        width_days=table[:, WIDTH],
-        shape=table[:, SHAPE].astype(np.int64),
-        depth=table[:, DEPTH],
-        spread=table[:, SPREAD],
-        n_windows=table[:, WINDOWS].astype(np.int64),
-    )
+    """Call `search` for some sources at a time, to limit the memory; see there."""
+    parts, n = [], len(curves)
+    for first in range(0, max(n, 1), _TURN):
+        progress(f"source {first} of {n}", first / max(n, 1))
+        some = np.arange(first, min(first + _TURN, n))
+        parts.append(search(curves.chosen(some), noises, log_posterior[some], settings))
+    return Dips(*(np.concatenate([getattr(p, f) for p in parts]) for f in Dips.__annotations__))
 
 
-def source_years(curves: LightCurves) -> float:
+def source_years(curves: LightCurves | LogCurves) -> float:
     """Return the total time for which the sources were observed, source-years."""
+    mjd = curves.mid_mjd if isinstance(curves, LightCurves) else curves.mjd
     if not len(curves):
         return 0.0
-    last, first = curves.mid_mjd[curves.offsets[1:] - 1], curves.mid_mjd[curves.offsets[:-1]]
+    last, first = mjd[curves.offsets[1:] - 1], mjd[curves.offsets[:-1]]
     return float(np.sum(last - first) / _DAYS_OF_YEAR)
 
 
-def shuffled(
-    curves: LightCurves, flux_jy: Floats, error_jy: Floats, random: np.random.Generator
-) -> tuple[Floats, Floats]:
-    """Return the measurements of each source in random order, at the same times."""
-    source = np.repeat(np.arange(len(curves)), np.diff(curves.offsets))
-    order = np.lexsort((random.random(len(flux_jy)), source))
-    return flux_jy[order], error_jy[order]
-
-
 def threshold_for(scores: Floats, years: float, false_alarms: float) -> float:
-    """Return the score above which steady sources produce a given rate of false alarms.
+    """Return the score above which light curves without events give a rate of false alarms.
 
     The tail of the scores (the highest tenth) is assumed to be exponential, as that of a chi2
-    distribution nearly is, and extrapolated to the rate. The light curves without an event last
-    `years` in total; `false_alarms` is the accepted number in 1000 source-years.
+    distribution nearly is, and extrapolated to the rate. `scores` are the best of each light curve;
+    these last `years` in total; `false_alarms` is the accepted number in 1000 source-years.
     """
     n_tail = max(2, int(_TAIL * len(scores)))
     if len(scores) < 2 * n_tail or years <= 0:
@@ -162,35 +182,40 @@ def threshold_for(scores: Floats, years: float, false_alarms: float) -> float:
 
 
 def measure_threshold(
-    curves: LightCurves,
-    flux_jy: Floats,
-    error_jy: Floats,
-    dips: Dips,
-    steady: Bools,
+    curves: LogCurves,
+    noises: Noises,
+    log_posterior: Floats,
     settings: EseSettings,
     progress: Progress = no_progress,
 ) -> float:
-    """Measure the threshold on the platform's own light curves of steady sources.
+    """Measure the threshold on light curves that are drawn from the noises of the sources.
 
-    The larger of two thresholds is used: that of shuffled light curves, which keep each source's
-    distribution of errors but contain no correlated variations; and that of the original light
-    curves, which contain all instrumental effects. `flux_jy`, `error_jy` are the output of
-    `prepared`, `dips` that of the search on the original light curves; `steady` marks sources whose
-    scatter agrees with their errors, shape (n_sources,).
+    Sources are drawn in proportion to the probability that they vary intrinsically: steady ones
+    have fewer false alarms. Each draw has the times and errors of a source and a noise that its
+    light curve allows, and is searched like a light curve; so the number of trials and the
+    uncertainty of the noises count.
     """
-    if not steady.any():
+    from scipy.special import logsumexp
+
+    from contimg_resources.variability.ese_loops import SIGMA
+
+    n, years = len(curves), source_years(curves)
+    if years <= 0:
         return MIN_THRESHOLD
-    points = np.repeat(steady, np.diff(curves.offsets))
-    chosen, flux_jy, error_jy = curves.only(steady), flux_jy[points], error_jy[points]
-    years = source_years(chosen)
-    as_they_are = threshold_for(dips.score[steady], years, settings.false_alarms)
     # The seed is fixed, so the same light curves give the same threshold.
-    random = np.random.default_rng(len(chosen.mid_mjd))
-    turns = int(np.clip(np.ceil(_SHUFFLED_YEARS / max(years, 1e-3)), 1, _MOST_SHUFFLES))
-    scores = []
-    for turn in range(turns):
-        progress(f"shuffled light curves, {turn + 1} of {turns}", turn / turns)
-        flux, error = shuffled(chosen, flux_jy, error_jy, random)
-        scores.append(search(chosen, flux, error, settings).score)
-    in_noise = threshold_for(np.concatenate(scores), years * turns, settings.false_alarms)
-    return max(as_they_are, in_noise)
+    random = np.random.default_rng(len(curves.mjd))
+    n_drawn = int(np.clip(np.ceil(_DRAWN_YEARS / years * n), 1, _MOST_DRAWS * n))
+    varies = np.where(noises.grid[:, SIGMA] > 0, log_posterior, -np.inf)
+    probability = np.exp(logsumexp(varies, axis=1) - logsumexp(log_posterior, axis=1))
+    order = random.choice(n, n_drawn, p=probability / probability.sum())
+    scores, drawn_years = [], 0.0
+    for first in range(0, n_drawn, _TURN):
+        progress(f"drawn light curves, {first} of {n_drawn}", first / n_drawn)
+        chosen: Ints = order[first : first + _TURN]
+        # The noise with the largest of log posterior plus Gumbel deviate is a draw of it.
+        own = varies[chosen]
+        noise = noises.grid[(own + random.gumbel(size=own.shape)).argmax(axis=1)]
+        made = drawn(curves.chosen(chosen), noise, random)
+        scores.append(search(made, noises, noises.fit(made).log_posterior, settings).score)
+        drawn_years += source_years(made)
+    return threshold_for(np.concatenate(scores), drawn_years, settings.false_alarms)

@@ -1,175 +1,272 @@
-"""Compiled loops over light curves: dips, pairs of epochs, random walks.
+"""Compiled loops over light curves: noise, templates in it, pairs of epochs.
 
 Belongs here: the loops. Doesn't: the use of their results.
+
+The covariance of a light curve is ``sigma^2 exp(-|dt| / tau) + (error^2 + jitter^2) delta``: a
+damped random walk (Kelly, Bechtold & Siemiginowska 2009, ApJ 698, 895) with independent errors. Its
+inverse is applied by the Kalman filter and smoother of a scalar state in one pass each (Kelly et
+al., eqs 6-12; Durbin & Koopman 2012, Time Series Analysis by State Space Methods, section 4.5).
+Source i has the measurements ``offsets[i]:offsets[i + 1]``, in the order of time; times are in
+days, values and their errors in one unit.
 """
 
 import numpy as np
 
 from contimg_resources.compiling import compiled, spread
 from contimg_resources.core.arrays import Floats, Ints
-from contimg_resources.variability.templates import MIN_POINTS, MOST_OF_SPAN
 
-#: Columns of the result for the best dip of a source.
-SCORE, MID, WIDTH, SHAPE, DEPTH, SIGNIFICANCE, SPREAD, WINDOWS = range(8)
-N_SAID = 8
+#: Columns of a noise: standard deviation and time scale (days) of the walk, jitter.
+SIGMA, TAU, JITTER = range(3)
+#: Columns of a match: square of the amplitude over its error, epoch of minimum (MJD), width (days)
+#: and index of the shape.
+SCORE, MID, WIDTH, SHAPE = range(4)
+N_MATCH = 4
 
-#: Minimum number of measurements in the dip, and on the baseline before it.
-MIN_IN_DIP, MIN_BEFORE = 3, 3
-#: The baseline extends this many widths to both sides of the epoch of minimum.
-WINDOW_WIDTHS = 2.0
-#: The baseline before a dip begins and ends this many widths before its epoch of minimum.
-BEFORE_FROM, BEFORE_TO = 2.0, 0.75
 #: Step between trial epochs of minimum, in widths.
 STEP_WIDTHS = 1.0 / 6.0
-#: Times this close to the best dip don't count for the scatter at other times, in widths.
-_OWN_WIDTHS = 3.0
-_FEWEST_OTHERS = 6
+#: Minimum number of measurements within half a width of the epoch of minimum, and before it.
+MIN_IN_DIP, MIN_BEFORE = 3, 3
+#: The baseline before a dip ends this many widths before its epoch of minimum.
+BEFORE_WIDTHS = 0.75
+#: The filter's response after a template is followed until this fraction of it is left.
+_ENDED = 1e-2
+#: Scatter, time scale and jitter of the walk that smooths light curves, and its lowest value.
+_SMOOTH_WALK, _SMOOTH_DAYS, _SMOOTH_JITTER, _LEAST_SMOOTHED = 0.3, 30.0, 0.03, 0.05
 
 
 @compiled(parallel=True)
-def best_dips(
+def fit_columns(
+    offsets: Ints, mjd: Floats, values: Floats, error: Floats, noises: Floats, columns: Floats
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Fit a level, and each column alone beside it, to each source in each noise.
+
+    `noises` has the columns `SIGMA`, `TAU`, `JITTER`, those of equal tau adjacent; `columns` has
+    the shape (n_points, n_columns).
+
+    Returns the log likelihood without a column, the level marginalised, ``-(ln |C| + y' C^-1 y -
+    (1' C^-1 y)^2 / 1' C^-1 1 + ln 1' C^-1 1) / 2``, shape (n_sources, n_noises); the level and its
+    variance, shape (n_sources, n_noises, 2); the amplitude of each column, and its variance (0 and
+    infinity where there is none), shape (n_sources, n_columns, n_noises).
+    """
+    n_sources, n_noises, n_columns = len(offsets) - 1, len(noises), columns.shape[1]
+    likelihood, levels = np.zeros((n_sources, n_noises)), np.zeros((n_sources, n_noises, 2))
+    amplitudes = np.zeros((n_sources, n_columns, n_noises))
+    variances = np.full((n_sources, n_columns, n_noises), np.inf)
+    for source in spread(n_sources):
+        first, end = offsets[source], offsets[source + 1]
+        kept = np.zeros(end - first)
+        state, hh, hv, h1 = np.empty((4, n_columns))
+        tau = -1.0
+        for number in range(n_noises):
+            if noises[number, TAU] != tau:
+                tau = noises[number, TAU]
+                for i in range(1, end - first):
+                    kept[i] = np.exp((mjd[first + i - 1] - mjd[first + i]) / tau)
+            walk2, jitter2 = noises[number, SIGMA] ** 2, noises[number, JITTER] ** 2
+            state_v, state_1, variance = 0.0, 0.0, walk2
+            log_det, product, vv, v1, s11 = 0.0, 1.0, 0.0, 0.0, 0.0
+            for c in range(n_columns):
+                state[c], hh[c], hv[c], h1[c] = 0.0, 0.0, 0.0, 0.0
+            for i in range(first, end):
+                k = kept[i - first]
+                state_v *= k
+                state_1 *= k
+                variance = k * k * variance + walk2 * (1.0 - k * k)
+                total = variance + error[i] * error[i] + jitter2
+                inverse = 1.0 / total
+                gain = variance * inverse
+                left_v, left_1 = values[i] - state_v, 1.0 - state_1
+                vv += left_v * left_v * inverse
+                v1 += left_v * left_1 * inverse
+                s11 += left_1 * left_1 * inverse
+                for c in range(n_columns):
+                    left_h = columns[i, c] - k * state[c]
+                    hh[c] += left_h * left_h * inverse
+                    hv[c] += left_h * left_v * inverse
+                    h1[c] += left_h * left_1 * inverse
+                    state[c] = k * state[c] + gain * left_h
+                state_v += gain * left_v
+                state_1 += gain * left_1
+                variance *= 1.0 - gain
+                product *= total
+                if product < 1e-200 or product > 1e200:
+                    log_det += np.log(product)
+                    product = 1.0
+            levels[source, number, 0], levels[source, number, 1] = v1 / s11, 1.0 / s11
+            likelihood[source, number] = -0.5 * (
+                log_det + np.log(product) + vv - v1 * v1 / s11 + np.log(s11)
+            )
+            for c in range(n_columns):
+                net = hh[c] - h1[c] * h1[c] / s11
+                if net > 1e-6 * hh[c]:
+                    amplitudes[source, c, number] = (hv[c] - h1[c] * v1 / s11) / net
+                    variances[source, c, number] = 1.0 / net
+    return likelihood, levels, amplitudes, variances
+
+
+@compiled(parallel=True)
+def best_matches(
     offsets: Ints,
     mjd: Floats,
-    flux: Floats,
+    values: Floats,
     error: Floats,
+    noise: Floats,
     shapes: Floats,
     reach: float,
     widths: Floats,
-    min_depth: float,
+    most_of_span: float,
+    n_best: int,
 ) -> Floats:
-    """Find the best dip of each source.
+    """Find the templates that match each source best, in the noise of that source.
 
-    Around each trial epoch of minimum, as far as `WINDOW_WIDTHS`, a straight baseline and the
-    shape's depth are fitted by weighted least squares. Depth over its error, squared, is chi2 of
-    the baseline alone less chi2 with the dip. It is divided by the same of the source's other
-    times, or by the reduced chi2 of the fit, where one of them exceeds the expectation for noise: a
-    source that varies all the time has no events.
+    For the template h, the values y and their covariance C the amplitude is
+    ``h' C^-1 y / h' C^-1 h`` and the score its square over its variance, with the level projected
+    out of both. Only dips count.
 
-    Parameters
-    ----------
-    offsets : ndarray of int, shape (n_sources + 1,)
-        Source i has the measurements ``offsets[i]:offsets[i + 1]``, in the order of time.
-    mjd, flux, error : ndarray, shape (n_points,)
-        Days; any unit.
-    shapes : ndarray, shape (n_shapes, n_steps)
-        Tables from -`reach` to `reach`, in widths; minimum -1.
-    reach : float
-        Half the length of the tables, in widths.
-    widths : ndarray, shape (n_widths,)
-        Full widths at half depth, days.
-    min_depth : float
-        Depth of the shallowest dip as a fraction of the baseline.
+    `noise`, shape (n_sources, 3), has the columns `SIGMA`, `TAU`, `JITTER`; `shapes`, (n_steps,
+    n_shapes), holds tables from -`reach` to `reach` widths, minimum -1; `widths` are full widths at
+    half depth, days, rising, and at most the fraction `most_of_span` of the observed time.
 
-    Returns
-    -------
-    ndarray, shape (n_sources, N_SAID)
-        Score, epoch of minimum (MJD), width (days), index of the shape, depth as a fraction of the
-        baseline, depth over its error, and the spread that it was divided by; the score is 0 if
-        there is no dip. The last column is the number of windows with enough measurements.
+    Returns shape (n_sources, n_best, N_MATCH), the best first, their epochs of minimum more than a
+    width apart; score 0 where there is none.
     """
-    n_shapes, n_steps = shapes.shape
-    said = np.zeros((len(offsets) - 1, N_SAID))
+    n_steps, n_shapes = shapes.shape
+    found = np.zeros((len(offsets) - 1, n_best, N_MATCH))
     for source in spread(len(offsets) - 1):
         first, end = offsets[source], offsets[source + 1]
-        if end - first < MIN_POINTS:
+        n = end - first
+        if n < 2:
             continue
-        for width in widths:
-            if width > MOST_OF_SPAN * (mjd[end - 1] - mjd[first]):
-                continue
+        t = mjd[first:end]
+        variance, jitter2 = noise[source, SIGMA] ** 2, noise[source, JITTER] ** 2
+        kept, gains, inverses = np.zeros(n), np.empty(n), np.empty(n)
+        by_v, by_1 = np.empty(n), np.empty(n)
+        state_v, state_1, state_variance = 0.0, 0.0, variance
+        for i in range(n):
+            if i > 0:
+                kept[i] = np.exp((t[i - 1] - t[i]) / noise[source, TAU])
+            k = kept[i]
+            state_v *= k
+            state_1 *= k
+            state_variance = k * k * state_variance + variance * (1.0 - k * k)
+            inverses[i] = 1.0 / (state_variance + error[first + i] ** 2 + jitter2)
+            gains[i] = state_variance * inverses[i]
+            by_v[i], by_1[i] = values[first + i] - state_v, 1.0 - state_1
+            state_v += gains[i] * by_v[i]
+            state_1 += gains[i] * by_1[i]
+            state_variance *= 1.0 - gains[i]
+        # Backwards: C^-1 y and C^-1 1.
+        back_v, back_1, s1v, s11 = 0.0, 0.0, 0.0, 0.0
+        for i in range(n - 1, -1, -1):
+            after = kept[i + 1] if i + 1 < n else 0.0
+            u_v = by_v[i] * inverses[i] - gains[i] * after * back_v
+            u_1 = by_1[i] * inverses[i] - gains[i] * after * back_1
+            back_v, back_1 = u_v + after * back_v, u_1 + after * back_1
+            by_v[i], by_1[i] = u_v, u_1
+            s1v += u_v
+            s11 += u_1
+        level = s1v / s11
+        for i in range(n):
+            by_v[i] -= level * by_1[i]
+        n_all, n_widths = 0, 0
+        while n_widths < len(widths) and widths[n_widths] <= most_of_span * (t[-1] - t[0]):
+            n_all += int((t[-1] - t[0]) / (widths[n_widths] * STEP_WIDTHS)) + 2
+            n_widths += 1
+        every = np.zeros((n_all, N_MATCH))
+        state, own = np.empty(n_shapes), np.empty(n_shapes)
+        with_v, with_1 = np.empty(n_shapes), np.empty(n_shapes)
+        n_every = 0
+        scale = (n_steps - 1) / (2.0 * reach)
+        for number in range(n_widths):
+            width = widths[number]
             step = width * STEP_WIDTHS
-            # Up to half a width after the last measurement, for events in progress.
-            n_middles = int((mjd[end - 1] + 0.5 * width - mjd[first]) / step) + 1
-            ratio = np.full((n_shapes, n_middles), np.nan)
-            depth = np.zeros((n_shapes, n_middles))
-            misfits = np.ones((n_shapes, n_middles))
-            left = first
-            for number in range(n_middles):
-                middle = mjd[first] + number * step
-                while left < end and mjd[left] < middle - WINDOW_WIDTHS * width:
+            left = 0
+            for place in range(int((t[-1] + 0.5 * width - t[0]) / step) + 1):
+                middle = t[0] + place * step
+                while left < n and t[left] < middle - reach * width:
                     left += 1
-                n_points, n_in_dip, n_before = 0, 0, 0
-                s1, sx, sxx, sf, sxf, sff = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-                right = left
-                while right < end and mjd[right] <= middle + WINDOW_WIDTHS * width:
-                    x = (mjd[right] - middle) / width
-                    w = 1.0 / (error[right] * error[right])
-                    n_points += 1
-                    if abs(x) <= 0.5:
-                        n_in_dip += 1
-                    if -BEFORE_FROM <= x <= -BEFORE_TO:
-                        n_before += 1
-                    s1 += w
-                    sx += w * x
-                    sxx += w * x * x
-                    sf += w * flux[right]
-                    sxf += w * x * flux[right]
-                    sff += w * flux[right] * flux[right]
-                    right += 1
-                if n_points < MIN_POINTS or n_in_dip < MIN_IN_DIP or n_before < MIN_BEFORE:
+                n_in_dip = np.searchsorted(t, middle + 0.5 * width, "right") - np.searchsorted(
+                    t, middle - 0.5 * width
+                )
+                n_before = np.searchsorted(t, middle - BEFORE_WIDTHS * width, "right")
+                if n_in_dip < MIN_IN_DIP or n_before < MIN_BEFORE:
                     continue
-                determinant = s1 * sxx - sx * sx
-                if not determinant > 1e-9 * s1 * sxx:
-                    continue
-                said[source, WINDOWS] += 1
-                for shape in range(n_shapes):
-                    sk, sxk, skk, skf = 0.0, 0.0, 0.0, 0.0
-                    for i in range(left, right):
-                        x = (mjd[i] - middle) / width
-                        place = (x + reach) / (2.0 * reach) * (n_steps - 1)
-                        cell = int(place)
-                        part = place - cell
-                        k = shapes[shape, cell] * (1.0 - part) + shapes[shape, cell + 1] * part
-                        w = 1.0 / (error[i] * error[i])
-                        sk += w * k
-                        sxk += w * x * k
-                        skk += w * k * k
-                        skf += w * k * flux[i]
-                    # The shape, and its product with the data, after projecting out a baseline.
-                    level = (sxx * sk - sx * sxk) / determinant
-                    slope = (s1 * sxk - sx * sk) / determinant
-                    own = skk - level * sk - slope * sxk
-                    if not own > 1e-6 * skk:
-                        continue
-                    amount = (skf - level * sf - slope * sxf) / own
-                    base = (sxx * (sf - amount * sk) - sx * (sxf - amount * sxk)) / determinant
-                    flat = (sxx * sf - sx * sxf) / determinant
-                    tilt = (s1 * sxf - sx * sf) / determinant
-                    left_over = sff - flat * sf - tilt * sxf - amount * amount * own
-                    misfit = max(1.0, left_over / max(n_points - 4, 1))
-                    ratio[shape, number] = amount * np.sqrt(own)
-                    misfits[shape, number] = misfit
-                    depth[shape, number] = amount / base if base > 0 else 0.0
-            for shape in range(n_shapes):
-                best, most = -1, 0.0
-                for number in range(n_middles):
-                    z = ratio[shape, number]
-                    deep = z > 0 and min_depth <= depth[shape, number] <= 1.2
-                    if deep:
-                        fitting = z * z / misfits[shape, number]
-                        if fitting > most:
-                            best, most = number, fitting
-                if best < 0:
-                    continue
-                others = np.empty(n_middles)
-                n_others = 0
-                for number in range(n_middles):
-                    far = abs(number - best) * STEP_WIDTHS > _OWN_WIDTHS
-                    if far and not np.isnan(ratio[shape, number]):
-                        others[n_others] = abs(ratio[shape, number])
-                        n_others += 1
-                other = np.sqrt(misfits[shape, best])
-                if n_others >= _FEWEST_OTHERS:
-                    other = max(other, 1.4826 * np.median(others[:n_others]))
-                score = (ratio[shape, best] / other) ** 2
-                if score > said[source, SCORE]:
-                    said[source, SCORE] = score
-                    said[source, MID] = mjd[first] + best * step
-                    said[source, WIDTH] = width
-                    said[source, SHAPE] = shape
-                    said[source, DEPTH] = depth[shape, best]
-                    said[source, SIGNIFICANCE] = ratio[shape, best]
-                    said[source, SPREAD] = other
-    return said
+                for s in range(n_shapes):
+                    state[s], own[s], with_v[s], with_1[s] = 0.0, 0.0, 0.0, 0.0
+                i = left
+                while i < n and t[i] <= middle + reach * width:
+                    cell = int(((t[i] - middle) / width + reach) * scale + 0.5)
+                    k, gain, inverse, u_v, u_1 = kept[i], gains[i], inverses[i], by_v[i], by_1[i]
+                    for s in range(n_shapes):
+                        h = shapes[cell, s]
+                        ahead = state[s] * k
+                        surprise = h - ahead
+                        own[s] += surprise * surprise * inverse
+                        state[s] = ahead + gain * surprise
+                        with_v[s] += h * u_v
+                        with_1[s] += h * u_1
+                    i += 1
+                # The filter's answer after the template.
+                fading = 1.0
+                while i < n and fading > _ENDED:
+                    fading *= kept[i]
+                    for s in range(n_shapes):
+                        own[s] += (fading * state[s]) ** 2 * inverses[i]
+                    fading *= 1.0 - gains[i]
+                    i += 1
+                best, shape = 0.0, 0
+                for s in range(n_shapes):
+                    net = own[s] - with_1[s] * with_1[s] / s11
+                    if with_v[s] > 0 and net > 1e-6 * own[s]:
+                        score = with_v[s] * with_v[s] / net
+                        if score > best:
+                            best, shape = score, s
+                if best > 0 and n_every < n_all:
+                    every[n_every, SCORE], every[n_every, MID] = best, middle
+                    every[n_every, WIDTH], every[n_every, SHAPE] = width, shape
+                    n_every += 1
+        for rank in range(n_best):
+            best_place = -1
+            for place in range(n_every):
+                if best_place < 0 or every[place, SCORE] > every[best_place, SCORE]:
+                    best_place = place
+            if best_place < 0 or every[best_place, SCORE] <= 0:
+                break
+            middle, width = every[best_place, MID], every[best_place, WIDTH]
+            found[source, rank] = every[best_place]
+            for place in range(n_every):
+                apart = max(width, every[place, WIDTH])
+                if abs(every[place, MID] - middle) <= apart:
+                    every[place, SCORE] = 0.0
+    return found
+
+
+@compiled(parallel=True)
+def smoothed(offsets: Ints, mjd: Floats, flux: Floats, error: Floats) -> Floats:
+    """Smooth relative flux densities with a damped random walk about 1 of 30 % and 30 days.
+
+    Returns the expectation of the walk (Rauch, Tung & Striebel 1965, AIAA J. 3, 1445), at least
+    0.05, shape (n_points,).
+    """
+    means = np.empty(len(mjd))
+    for source in spread(len(offsets) - 1):
+        first, end = offsets[source], offsets[source + 1]
+        variances, kept = np.empty(end - first), np.zeros(end - first)
+        mean, variance = 0.0, _SMOOTH_WALK**2
+        for i in range(first, end):
+            if i > first:
+                kept[i - first] = np.exp((mjd[i - 1] - mjd[i]) / _SMOOTH_DAYS)
+            k = kept[i - first]
+            variance = k * k * variance + _SMOOTH_WALK**2 * (1.0 - k * k)
+            gain = variance / (variance + error[i] ** 2 + _SMOOTH_JITTER**2)
+            mean = k * mean + gain * (flux[i] - 1.0 - k * mean)
+            variance *= 1.0 - gain
+            means[i], variances[i - first] = mean, variance
+        for i in range(end - 2, first - 1, -1):
+            k, variance = kept[i + 1 - first], variances[i - first]
+            ahead = k * k * variance + _SMOOTH_WALK**2 * (1.0 - k * k)
+            means[i] += variance * k / ahead * (means[i + 1] - k * means[i])
+    return np.maximum(1.0 + means, _LEAST_SMOOTHED)
 
 
 @compiled(parallel=True)
@@ -195,36 +292,13 @@ def most_significant_pairs(offsets: Ints, flux: Floats, error: Floats) -> Ints:
 
 
 @compiled()
-def whitened(
-    mjd: Floats, error: Floats, columns: Floats, scatter: float, memory_days: float
-) -> tuple[Floats, float]:
-    """Whiten columns of values with the covariance of a damped random walk and of the errors.
-
-    If the data follow such a walk, each whitened column (of the data or of a model of them) has
-    variance 1 and no correlation in time, so ordinary least squares is correct. The covariance of
-    the walk is ``scatter^2 exp(-dt / memory)``; it is evaluated with the Kalman recursion of Kelly
-    et al. 2009 (ApJ 698, 895, eqs 6-12) in one pass over the measurements. Times are in days,
-    rising; columns, shape (m, n), in the unit of `error` and `scatter`. Also returned is the
-    logarithm of the covariance's determinant.
-    """
-    n_columns, n = columns.shape
-    left = np.empty((n_columns, n))
-    state = np.zeros(n_columns)
-    variance = scatter * scatter
-    log_determinant = 0.0
-    for i in range(n):
-        if i > 0:
-            kept = np.exp(-(mjd[i] - mjd[i - 1]) / memory_days)
-            variance = kept * kept * variance + scatter * scatter * (1.0 - kept * kept)
-            for c in range(n_columns):
-                state[c] *= kept
-        total = variance + error[i] * error[i]
-        gain = variance / total
-        root = np.sqrt(total)
-        log_determinant += np.log(total)
-        for c in range(n_columns):
-            surprise = columns[c, i] - state[c]
-            left[c, i] = surprise / root
-            state[c] += gain * surprise
-        variance *= 1.0 - gain
-    return left, log_determinant
+def walks(offsets: Ints, mjd: Floats, sigma: Floats, tau: Floats, normal: Floats) -> Floats:
+    """Return damped random walks from normal deviates; all shapes (n_points,), `tau` in days."""
+    values = np.empty(len(mjd))
+    for source in range(len(offsets) - 1):
+        last = 0.0
+        for i in range(offsets[source], offsets[source + 1]):
+            k = np.exp((mjd[i - 1] - mjd[i]) / tau[i]) if i > offsets[source] else 0.0
+            last = k * last + sigma[i] * np.sqrt(1.0 - k * k) * normal[i]
+            values[i] = last
+    return values

@@ -18,8 +18,8 @@ from contimg_resources.core.arrays import Floats
 
 Family = Literal["fiedler", "clegg"]
 
-#: Maximum width of a dip as a fraction of the observed time: its baseline is twice as long.
-MOST_OF_SPAN = 0.35
+#: Maximum width of a dip as a fraction of the observed time: its baseline is as long.
+MOST_OF_SPAN = 0.5
 #: Minimum number of measurements in the window of a fit.
 MIN_POINTS = 8
 #: Shapes are tabulated to this many widths from the epoch of minimum; farther out they are 0.

@@ -1,45 +1,39 @@
-"""Vetting of a dip: its fit, its two sides, and its neighbours.
+"""Fit of a dip, its state, and its neighbours.
 
 Belongs here: one dip of one source. Doesn't: the search (see `ese`), names and records.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
 
-from contimg_resources.core.arrays import Bools, Floats
-from contimg_resources.variability.templates import MOST_OF_SPAN, Shape
+from contimg_resources.core.arrays import Floats, Ints
+from contimg_resources.settings import EseSettings
+from contimg_resources.variability.ese import TYPICAL_DEPTH, change_of
+from contimg_resources.variability.noise import LogCurves, Noises, log_curves
+from contimg_resources.variability.templates import MOST_OF_SPAN, Shape, bank, fine_bank
 
-#: Range of the baseline on one side of a dip, in widths from the epoch of minimum.
-_SIDE_FROM, _SIDE_TO = 0.75, 2.0
-#: The grid on which a dip is fitted again, in widths found by the search.
-_WIDTH_RATIOS = 1.2 ** np.arange(-8.0, 3.0)
-_MIDS_BEFORE, _MIDS_AFTER, _N_MIDS = 0.8, 0.5, 53
-_MIN_ON_SIDE = 3
-#: A side has returned to the baseline if at most this fraction of the depth is missing there.
-_MISSING = 0.4
-#: A fitted width may exceed the maximum of the search by this factor.
-_TOLERANCE = 1.1
-#: With a reduced chi2 above this, the residuals must be below this fraction of the depth.
-_POOR_FIT, _LEFT_OVER = 3.0, 0.1
-_FREE_PARAMETERS = 5
-#: Range of the maxima beside a dip, in widths from its epoch of minimum.
-_MAXIMA_FROM, _MAXIMA_TO = 0.55, 1.6
-#: One epoch alone, or the errors of one week, are not an event.
-_MOST_OF_ONE_POINT = 0.5
-#: A dip is fitted to the measurements within this many widths of its epoch of minimum.
+#: The posterior of a dip is evaluated on grids of shape, epoch of minimum and width, each closer
+#: around the last: maximum number of shapes, numbers of epochs and of widths. The first has the
+#: shapes of the search, the second those of the fine bank too.
+_GRIDS = ((99, 13, 11), (99, 7, 7), (12, 7, 7), (8, 9, 9))
+#: The first grid extends this far around the result of the search: in widths, and as a factor.
+_NEAR_WIDTHS, _NEAR_FACTOR = 0.6, 1.8
+#: The next ones extend this many standard deviations, and at least this many steps of the last.
+_NEAR_SIGMA, _NEAR_STEPS = 3.5, 1.3
+#: Noises that are less probable than the most probable one by this ln are left out.
+_NEGLIGIBLE, _MOST_NOISES = 5.0, 8
+_DEEPEST = 0.95
+#: The source is back at its baseline this many widths after the epoch of minimum.
+_SIDE_FROM, _MIN_ON_SIDE = 0.75, 3
+#: The measurements within this many widths of the epoch of minimum show the quality of a fit.
 REACH_WIDTHS = 2.0
 #: Neighbours share a dip if their median depth exceeds this fraction of its depth.
 _SHARED = 0.4
 _SHARED_SIGMA = 3.0
 MIN_NEIGHBOURS = 3
-#: Other times are farther than this from the epoch of minimum, in widths; the minimum number of
-#: measurements at other times.
-_ELSEWHERE_WIDTHS = 1.0
-_MIN_ELSEWHERE = 10
 
 
 class Outcome(StrEnum):
@@ -47,258 +41,136 @@ class Outcome(StrEnum):
 
     COMPLETE = "complete"
     IN_PROGRESS = "in progress"
-    NO_RETURN = "doesn't return to its baseline"
-    NO_BASELINE = "has no baseline before it"
     ONE_EPOCH = "depends on a single epoch"
     SHARED = "is shared by its neighbours"
-    NO_LENS = "doesn't have the shape of a lens"
-    SHALLOW = "is too shallow, or its depth is too uncertain"
-    NO_FIT = "can't be fitted: it has no valid baseline"
-    LIKE_OTHERS = "is consistent with the source's intrinsic variability"
+    BETWEEN_FLARES = "is the trough between flares"
+    TOO_WEAK = "is too weak after its fit"
 
 
 @dataclass(frozen=True)
 class DipFit:
-    """The fit of a dip."""
+    """The fit of a dip; errors are standard deviations over all shapes and noises."""
 
+    shape: Shape  #: Its most probable shape.
     mid_mjd: float  #: Epoch of minimum, MJD in days.
     mid_error_days: float  #: Uncertainty of the epoch.
     width_days: float  #: Full width at half depth.
     width_error_days: float  #: Uncertainty of the width.
     depth: float  #: Depth as a fraction of the baseline.
     depth_error: float  #: Uncertainty of the depth.
-    baseline_jy: float  #: Baseline at the epoch of minimum, Jy.
-    baseline_error_jy: float  #: Uncertainty of the baseline, Jy.
-    slope_jy_per_day: float  #: Slope of the baseline.
-    reduced_chi2: float  #: Reduced chi2 of the measurements within two widths.
-    n_in_dip: int  #: Measurements within half a width.
-    #: Fraction of the gain in chi2 that is due to the most important measurement.
-    largest_share: float
+    noise: int  #: Index of the most probable noise with the dip.
 
-    @property
-    def is_finite(self) -> bool:
-        """Whether the measurements determine the dip: a positive baseline and finite errors."""
-        numbers = (self.mid_mjd, self.width_days, self.depth, self.depth_error, self.baseline_jy)
-        return bool(np.isfinite(numbers).all())
+    def change(self, mjd: Floats) -> Floats:
+        """Return the change of ln S in units of that at the minimum, at times in MJD."""
+        return change_of(self.shape, (mjd - self.mid_mjd) / self.width_days, self.depth)
 
-    def model(self, mjd: Floats, shape: Shape) -> Floats:
-        """Return the fitted flux density, Jy, at times in MJD."""
-        off = mjd - self.mid_mjd
-        dip = self.depth * self.baseline_jy * shape.at(off / self.width_days)
-        return np.asarray(self.baseline_jy + self.slope_jy_per_day * off + dip)
+    def lensed(self, mjd: Floats) -> Floats:
+        """Return the flux density relative to the baseline, at times in MJD."""
+        return np.asarray(1.0 + self.depth * self.shape.at((mjd - self.mid_mjd) / self.width_days))
+
+    def state(self, mjd: Floats) -> Outcome:
+        """Return whether measurements at these times show the baseline after the dip."""
+        after = np.sum(mjd >= self.mid_mjd + _SIDE_FROM * self.width_days)
+        return Outcome.COMPLETE if after >= _MIN_ON_SIDE else Outcome.IN_PROGRESS
 
 
 def fit_dip(
     mjd: Floats,
-    flux_jy: Floats,
-    error_jy: Floats,
-    shape: Shape,
-    mid_mjd: float,
-    width_days: float,
-    max_width_days: float,
+    flux: Floats,
+    error: Floats,
+    noises: Noises,
+    place: tuple[float, float],
+    settings: EseSettings,
 ) -> DipFit:
-    """Fit epoch of minimum, width, depth and a straight baseline to the data within two widths.
+    """Fit epoch of minimum, width and depth: mean and standard deviation of their posterior.
 
-    Parameters
-    ----------
-    mjd, flux_jy, error_jy : ndarray, shape (n,)
-        Measurements of the source, in the order of time.
-    shape : Shape
-        Shape to fit.
-    mid_mjd, width_days : float
-        Result of the search; the fitted epoch stays within half a width of it, and the fitted width
-        within a factor of 1.5.
-    max_width_days : float
-        Maximum width.
-
-    Returns
-    -------
-    DipFit
-        Errors are those of the fit, from its covariance, times the root of the reduced chi2 where
-        that is above 1. Depth and its error are NaN where the baseline isn't above zero.
+    It is marginalised over shapes and over all noises that are probable with the dip. Shapes,
+    epochs and logarithms of widths have equal prior probability; the amplitude is Gaussian in each
+    cell of the grid. `mjd`, `flux` and `error`, shape (n,), are the source's measurements in the
+    order of time, relative to its level; `place` is the result of the search: epoch of minimum
+    (MJD), width (days).
     """
-    from scipy.optimize import least_squares
+    offsets = np.array([0, len(mjd)])
+    shapes = bank(settings.templates)
+    (mid, width), depth = place, TYPICAL_DEPTH
+    widest = max(min(settings.max_width_days, MOST_OF_SPAN * float(mjd[-1] - mjd[0])), width)
+    mid_reach, log_reach = _NEAR_WIDTHS * width, float(np.log(_NEAR_FACTOR))
+    fit = DipFit(shapes[0], mid, np.nan, width, np.nan, depth, np.nan, 0)
+    lensed = np.ones_like(mjd)
+    for number, (n_shapes, n_mids, n_widths) in enumerate(_GRIDS):
+        curve = log_curves(offsets, mjd, flux, error, lensed)
+        noise = _likely_noises(curve, noises, fit.change(mjd))
+        shapes = shapes[:n_shapes]
+        mids = mid + mid_reach * np.linspace(-1.0, 1.0, n_mids)
+        logs = np.log(width) + log_reach * np.linspace(-1.0, 1.0, n_widths)
+        logs = logs[logs <= np.log(widest) + 1e-9]
+        u = (mjd[:, None, None] - mids[:, None]) / np.exp(logs)
+        columns = np.stack([change_of(shape, u, depth) for shape in shapes], axis=1)
+        fits = noises.fit(curve, columns.reshape(len(mjd), -1), noise)
+        cells = (len(shapes), n_mids, len(logs), len(noise))
+        weight = (fits.log_posterior[:, None, :] + fits.gains(0.0)).reshape(cells)
+        weight = np.exp(weight - weight.max())
+        weight /= weight.sum()
+        depths = 1.0 - np.exp(-np.clip(fits.amplitude.reshape(cells), 0.0, 3.0))
+        errors = (1.0 - depths) * np.minimum(fits.error.reshape(cells), 1.0)
+        depth, depth_error = _moments(depths, weight, errors)
+        mid, mid_error = _moments(mids[:, None, None], weight)
+        log_width, log_error = _moments(logs[:, None], weight)
+        width, depth = float(np.exp(log_width)), float(np.clip(depth, 0.01, _DEEPEST))
+        likely = np.argsort(-weight.sum(axis=(1, 2, 3)))
+        fit = DipFit(
+            shapes[likely[0]],
+            mid,
+            mid_error,
+            width,
+            width * log_error,
+            depth,
+            depth_error,
+            int(noise[weight.sum(axis=(0, 1, 2)).argmax()]),
+        )
+        shapes = tuple(shapes[i] for i in likely) if number else (*shapes, *fine_bank())
+        lensed = fit.lensed(mjd)
+        step = 2.0 / (n_mids - 1)
+        mid_reach = min(mid_reach, max(_NEAR_SIGMA * mid_error, _NEAR_STEPS * mid_reach * step))
+        step = 2.0 / (n_widths - 1)
+        log_reach = min(log_reach, max(_NEAR_SIGMA * log_error, _NEAR_STEPS * log_reach * step))
+    return fit
 
-    near = np.abs(mjd - mid_mjd) <= REACH_WIDTHS * width_days
-    t, f, e = mjd[near], flux_jy[near], error_jy[near]
 
-    def linear(middle: float, width: float) -> tuple[Floats, Floats]:
-        design = np.array([np.ones_like(t), t - middle, shape.at((t - middle) / width)]).T
-        solved = np.linalg.lstsq(design / e[:, None], f / e, rcond=None)[0]
-        return np.asarray(solved, np.float64), design
-
-    def residuals(x: Floats) -> Floats:
-        coefficients, design = linear(x[0], x[1])
-        return np.asarray((f - design @ coefficients) / e)
-
-    low = np.array([mid_mjd - width_days / 2, width_days / 1.5])
-    high = np.array([mid_mjd + width_days / 2, min(width_days * 1.5, max_width_days * 1.05)])
-    start = np.clip([mid_mjd, width_days], low + 1e-6, high - 1e-6)
-    found = least_squares(residuals, start, bounds=(low, high), x_scale=width_days)
-    middle, width = (float(v) for v in found.x)
-    (base, slope, amount), design = linear(middle, width)
-    left = f - design @ np.array([base, slope, amount])
-    dof = max(1, len(t) - 5)
-    reduced = float(np.sum(np.square(left / e)) / dof)
-    covariance = _covariance(t, e, shape, base, slope, amount, middle, width) * max(1.0, reduced)
-    errors = np.sqrt(np.abs(np.diag(covariance)))
-    depth = amount / base if base > 0 else np.nan
-    relative = np.array([-depth / base, 1.0 / base])
-    depth_error = float(np.sqrt(np.abs(relative @ covariance[np.ix_([0, 2], [0, 2])] @ relative)))
-    flat = np.array([np.ones_like(t), t - middle]).T
-    without = f - flat @ np.linalg.lstsq(flat / e[:, None], f / e, rcond=None)[0]
-    gains = np.square(without / e) - np.square(left / e)
-    return DipFit(
-        mid_mjd=middle,
-        mid_error_days=float(errors[3]),
-        width_days=width,
-        width_error_days=float(errors[4]),
-        depth=float(depth),
-        depth_error=depth_error,
-        baseline_jy=float(base),
-        baseline_error_jy=float(errors[0]),
-        slope_jy_per_day=float(slope),
-        reduced_chi2=reduced,
-        n_in_dip=int(np.sum(np.abs(t - middle) <= width / 2)),
-        largest_share=float(gains.max() / max(gains.sum(), 1e-9)),
-    )
+def _moments(values: Floats, weight: Floats, errors: Floats | float = 0.0) -> tuple[float, float]:
+    mean = float(np.sum(weight * values))
+    variance = np.sum(weight * (np.square(values - mean) + np.square(errors)))
+    return mean, float(np.sqrt(variance))
 
 
-def refined_starts(
-    mjd: Floats,
-    flux_jy: Floats,
-    error_jy: Floats,
-    shapes: Sequence[Shape],
-    mid_mjd: float,
-    width_days: float,
-    limits_days: tuple[float, float],
-) -> list[tuple[int, float, float]]:
-    """Refine epoch of minimum and width for each shape on a finer grid, all on the same data.
+def _likely_noises(curve: LogCurves, noises: Noises, column: Floats) -> Ints:
+    """Return the noises that are probable with a change, in the order of the grid."""
+    fits = noises.fit(curve, column[:, None])
+    with_change = (fits.log_posterior[:, None, :] + fits.gains(0.0))[0, 0]
+    chosen = np.argsort(-with_change)[:_MOST_NOISES]
+    return np.sort(chosen[with_change[chosen] >= with_change.max() - _NEGLIGIBLE])
 
-    The search compares widths by the chi2 that each explains in its own window; for an event in
-    progress, a dip that is far too wide explains nearly as much as the true one. `mid_mjd` and
-    `width_days` are its result. Returns the index of the shape, epoch of minimum (MJD) and width
-    (days) with the least chi2, between both limits; the best shape first.
+
+def baseline_at(
+    fit: DipFit, mjd: Floats, flux: Floats, error: Floats, noises: Noises, at_mjd: Floats
+) -> tuple[Floats, Floats]:
+    """Return the baseline of a dip and its error, in the most probable noise with the dip.
+
+    Predicted at the times `at_mjd` from all measurements; see `fit_dip`. Shape as `at_mjd`.
     """
-    near = np.abs(mjd - mid_mjd) <= REACH_WIDTHS * width_days
-    t, f, w = mjd[near], flux_jy[near], 1.0 / error_jy[near]
-    flat = np.array([w, w * (t - mid_mjd)])
-    # The baseline is projected out of the data and of every shape once.
-    basis = np.linalg.qr(flat.T)[0]
-    left = f * w - basis @ (basis.T @ (f * w))
-    best = [(-np.inf, number, mid_mjd, width_days) for number in range(len(shapes))]
-    mids = mid_mjd + width_days * np.linspace(-_MIDS_BEFORE, _MIDS_AFTER, _N_MIDS)
-    for width in width_days * _WIDTH_RATIOS:
-        if width != width_days and not limits_days[0] <= width <= limits_days[1]:
-            continue
-        u = (t[None, :] - mids[:, None]) / width
-        enough = np.sum(np.abs(u) <= 0.5, axis=1) >= _MIN_ON_SIDE
-        for number, shape in enumerate(shapes):
-            dips = shape.at(u) * w
-            dips = dips - (dips @ basis) @ basis.T
-            own = np.sum(np.square(dips), axis=1)
-            product = dips @ left
-            good = enough & (product > 0) & (own > 0)
-            gain = np.where(good, np.square(product) / np.where(own > 0, own, 1.0), -np.inf)
-            most = int(np.argmax(gain))
-            if gain[most] > best[number][0]:
-                best[number] = (float(gain[most]), number, float(mids[most]), float(width))
-    return [(number, mid, width) for _, number, mid, width in sorted(best, reverse=True)]
-
-
-def _covariance(
-    t: Floats,
-    e: Floats,
-    shape: Shape,
-    base: float,
-    slope: float,
-    amount: float,
-    middle: float,
-    width: float,
-) -> Floats:
-    """Return the covariance of baseline, slope, amount, minimum and width, by differences."""
-    values = np.array([base, slope, amount, middle, width])
-
-    def model(x: Floats) -> Floats:
-        return np.asarray(x[0] + x[1] * (t - x[3]) + x[2] * shape.at((t - x[3]) / x[4]))
-
-    steps = np.array([1e-4 * abs(base), 1e-4 * abs(base) / width, 1e-4 * abs(base), 0.0, 0.0])
-    steps[3:] = 0.02 * width
-    columns = []
-    for i, step in enumerate(np.maximum(steps, 1e-12)):
-        beside = np.zeros(5)
-        beside[i] = step
-        columns.append((model(values + beside) - model(values - beside)) / (2 * step) / e)
-    jacobian = np.array(columns).T
-    # A parameter that the data don't constrain has no finite error; the pseudo-inverse gives 0.
-    return np.asarray(np.linalg.inv(jacobian.T @ jacobian + 1e-12 * np.eye(5)))
-
-
-def widest_days(mjd: Floats, max_width_days: float) -> float:
-    """Return the maximum width of a dip with a baseline twice as long, days."""
-    return min(max_width_days, _TOLERANCE * MOST_OF_SPAN * float(mjd[-1] - mjd[0]))
-
-
-def vet_sides(fit: DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats) -> Outcome:
-    """Check that the source was at its baseline before the dip and returned, or may still return.
-
-    A side may be above the baseline of `shape` there, never below.
-    """
-    if not _has_lens_shape(fit, shape, mjd, flux_jy, error_jy):
-        return Outcome.NO_LENS
-    if fit.largest_share > _MOST_OF_ONE_POINT:
-        return Outcome.ONE_EPOCH
-    u = (mjd - fit.mid_mjd) / fit.width_days
-    before = (u >= -_SIDE_TO) & (u <= -_SIDE_FROM)
-    after = (u >= _SIDE_FROM) & (u <= _SIDE_TO)
-    ended = after.sum() >= _MIN_ON_SIDE
-    if before.sum() < _MIN_ON_SIDE or not _is_back(
-        fit, shape, u, flux_jy, error_jy, before, by_others=not ended
-    ):
-        return Outcome.NO_BASELINE
-    if ended:
-        back = _is_back(fit, shape, u, flux_jy, error_jy, after)
-        return Outcome.COMPLETE if back else Outcome.NO_RETURN
-    # Too few measurements after the dip: they are not yet taken, or were lost in a gap.
-    return Outcome.IN_PROGRESS if u[-1] < _SIDE_TO else Outcome.NO_RETURN
-
-
-def _has_lens_shape(
-    fit: DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
-) -> bool:
-    # Without the maxima beside the dip: no bank contains all shapes that lenses produce there.
-    u = np.abs(mjd - fit.mid_mjd) / fit.width_days
-    told = (u <= _MAXIMA_FROM) | ((u >= _MAXIMA_TO) & (u <= REACH_WIDTHS))
-    if told.sum() <= _FREE_PARAMETERS:
-        return True
-    left = (flux_jy - fit.model(mjd, shape))[told] / error_jy[told]
-    reduced = float(np.sum(np.square(left)) / (told.sum() - _FREE_PARAMETERS))
-    left_jy = np.sqrt(max(reduced - 1.0, 0.0)) * float(np.median(error_jy[told]))
-    return reduced <= _POOR_FIT or left_jy <= _LEFT_OVER * fit.depth * fit.baseline_jy
-
-
-def _is_back(
-    fit: DipFit,
-    shape: Shape,
-    u: Floats,
-    flux_jy: Floats,
-    error_jy: Floats,
-    side: Bools,
-    *,
-    by_others: bool = False,
-) -> bool:
-    weight = 1.0 / np.square(error_jy[side])
-    shoulders = fit.depth * fit.baseline_jy * np.maximum(shape.at(u[side]), 0.0)
-    there = np.sum(weight * flux_jy[side]) / np.sum(weight)
-    error = 1.0 / np.sqrt(np.sum(weight))
-    # The fit's own level, without its slope, which would follow a step; or the source's at all
-    # other times: for an event in progress, a slope and the maximum before it are degenerate.
-    levels = [float(np.sum(weight * (fit.baseline_jy + shoulders)) / np.sum(weight))]
-    far = np.abs(u) > _ELSEWHERE_WIDTHS
-    if by_others and far.sum() >= _MIN_ELSEWHERE:
-        levels.append(float(np.median(flux_jy[far])))
-    allowed = _MISSING * fit.depth * fit.baseline_jy + 2.0 * error
-    return bool(min(levels) - there <= allowed)
+    lensed = fit.lensed(mjd)
+    curve = log_curves(np.array([0, len(mjd)]), mjd, flux, error, lensed)
+    curve = LogCurves(curve.offsets, mjd, curve.values - np.log(lensed), curve.error)
+    sigma, tau_days, _ = noises.grid[fit.noise]
+    # The covariance of the walk at a time with the measurements: its expectation is the product
+    # with their inverse covariance and the residuals, which is amplitude over variance.
+    walk = sigma**2 * np.exp(-np.abs(mjd[:, None] - at_mjd) / tau_days)
+    fits = noises.fit(curve, walk, np.array([fit.noise]))
+    known = 1.0 / np.square(fits.error[0, :, 0])
+    (level, level_variance), amplitude = fits.level[0, 0], fits.amplitude[0, :, 0]
+    baseline = np.exp(level + amplitude * known)
+    variance = np.maximum(sigma**2 - known, 0.0) + level_variance + 0 * at_mjd
+    return np.asarray(baseline), np.asarray(baseline * np.sqrt(variance))
 
 
 @dataclass(frozen=True)

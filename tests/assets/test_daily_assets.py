@@ -16,7 +16,7 @@ from contimg_assets.variability import (
     light_curves,
     variability,
 )
-from contimg_resources.settings import EseSettings, Settings
+from contimg_resources.settings import Settings
 from contimg_resources.simulation.light_curves import Event, Watch, steady_light_curves, with_events
 from contimg_resources.steps.workshop import Workshop
 from tests.assets.parts import parts_of
@@ -25,9 +25,7 @@ from tests.steps.test_variability import SHAPE, START, put_epoch, put_light_curv
 
 @pytest.fixture
 def workshop(tmp_path: Path) -> Workshop:
-    return Workshop.from_settings(
-        Settings(state=tmp_path / "state", ese=EseSettings(false_alarms=5.0))
-    )
+    return Workshop.from_settings(Settings(state=tmp_path / "state"))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from contimg_resources.core.errors import VariabilityFailed
 from contimg_resources.products.derived import DerivedKind
 from contimg_resources.products.epochs import EpochKind, EpochRecord
 from contimg_resources.products.events import CandidateState, Mark
-from contimg_resources.settings import EseSettings, Settings
+from contimg_resources.settings import Settings
 from contimg_resources.simulation.light_curves import (
     Event,
     Watch,
@@ -54,10 +54,7 @@ def put_light_curves(workshop: Workshop, curves: LightCurves) -> None:
 
 @pytest.fixture
 def workshop(tmp_path: Path) -> Workshop:
-    # Of the shuffled light curves few are enough here.
-    return Workshop.from_settings(
-        Settings(state=tmp_path / "state", ese=EseSettings(false_alarms=5.0))
-    )
+    return Workshop.from_settings(Settings(state=tmp_path / "state"))
 
 
 @pytest.fixture
