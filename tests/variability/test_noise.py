@@ -1,5 +1,6 @@
 """The noise of light curves: the recursions against the covariance itself, and what they tell."""
 
+import celerite2
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
@@ -65,6 +66,26 @@ def test_the_recursions_are_the_covariances_own() -> None:
         own = DIP @ net @ DIP
         assert amplitude[number] == pytest.approx(DIP @ net @ values / own)
         assert variance[number] == pytest.approx(1 / own)
+
+
+@pytest.mark.parametrize("noise", NOISES[1:])
+def test_celerite2_gives_the_same_likelihood_and_amplitude(noise: np.ndarray) -> None:
+    sigma, tau, jitter = noise
+    process = celerite2.GaussianProcess(celerite2.terms.RealTerm(a=sigma**2, c=1.0 / tau))
+    process.compute(MJD, diag=ERROR**2 + jitter**2)
+    values = drawn_from(noise, 8) + DIP
+    of_values, of_dip, of_level = process.apply_inverse(
+        np.stack([values, DIP, np.ones_like(MJD)], axis=1)
+    ).T
+    found = fit_columns(OFFSETS, MJD, values, ERROR, noise[None], DIP[:, None].copy())
+    # What a level with no prior knowledge adds and takes.
+    added = 0.5 * (of_values.sum() ** 2 / of_level.sum() - np.log(of_level.sum()))
+    constant = 0.5 * MJD.size * np.log(2.0 * np.pi)
+    assert found[0][0, 0] == pytest.approx(process.log_likelihood(values) + constant + added)
+    own = DIP @ of_dip - of_dip.sum() ** 2 / of_level.sum()
+    amplitude = (DIP @ of_values - of_dip.sum() * of_values.sum() / of_level.sum()) / own
+    assert found[2][0, 0, 0] == pytest.approx(amplitude)
+    assert found[3][0, 0, 0] == pytest.approx(1.0 / own)
 
 
 @pytest.mark.parametrize("noise", NOISES)
