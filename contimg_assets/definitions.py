@@ -28,7 +28,8 @@ from contimg_assets import (
 )
 from contimg_assets.dry_runs import refuse_dry_runs
 from contimg_assets.exports import build_export_schedule
-from contimg_assets.image_sensors import build_image_sensor, build_mosaic_sensor
+from contimg_assets.image_sensor import build_image_sensor
+from contimg_assets.mosaic_sensor import build_mosaic_sensor
 from contimg_resources.settings import Settings, load_settings
 from contimg_resources.steps.resource import RESOURCES
 

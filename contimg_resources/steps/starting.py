@@ -212,8 +212,11 @@ def record_cancellation(workshop: Workshop, key: str, *, step: str, run_id: str)
 
     An observation that is imaged or failed keeps its state: a cancelled run replaces nothing.
     """
-    kept = (ObservationState.FAILED, *([] if step == SOLVE_STEP else [ObservationState.IMAGED]))
-    if workshop.products.get(key).state in kept:
+    state = workshop.products.get(key).state
+    # A cancelled solve is told beside the image that another set made.
+    if state is ObservationState.FAILED or (
+        state is ObservationState.IMAGED and step != SOLVE_STEP
+    ):
         return
     reason = "cancelled by hand; materialize it to start it again"
     record_failure(workshop, key, step=step, reason=reason, run_id=run_id)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from contimg_assets.image_sensors import build_image_sensor, build_mosaic_sensor
+from contimg_assets.image_sensor import build_image_sensor
+from contimg_assets.mosaic_sensor import build_mosaic_sensor
 from contimg_resources.images.standard_form import ForeignFiles
 from contimg_resources.settings import CatalogueSettings, MosaicSettings, SensorSettings
 from contimg_resources.steps.adding_images import add_images

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 
-from contimg_assets import image_sensors
+from contimg_assets import mosaic_sensor
 from contimg_assets.jobs import mosaic_job
 from contimg_resources.mosaics.due import OpenMosaic
 from contimg_resources.mosaics.windows import PlannedMosaic
@@ -30,14 +30,14 @@ WAITS = open_mosaic(LATER, "61041.02347", "61041.02706", waits_for="observations
 def found(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """What the stores would answer; a test changes it."""
     answers: dict[str, object] = {"open": (), "shortage": ""}
-    monkeypatch.setattr(image_sensors, "open_mosaics", lambda *_, **__: answers["open"])
-    monkeypatch.setattr(image_sensors, "shortage", lambda _: answers["shortage"])
-    monkeypatch.setattr(image_sensors, "unwritable", lambda _: "")
+    monkeypatch.setattr(mosaic_sensor, "open_mosaics", lambda *_, **__: answers["open"])
+    monkeypatch.setattr(mosaic_sensor, "shortage", lambda _: answers["shortage"])
+    monkeypatch.setattr(mosaic_sensor, "unwritable", lambda _: "")
     return answers
 
 
 def tick(instance: dg.DagsterInstance) -> dg.SensorResult | dg.SkipReason:
-    sensor = image_sensors.build_mosaic_sensor(SensorSettings())
+    sensor = mosaic_sensor.build_mosaic_sensor(SensorSettings())
     context = dg.build_sensor_context(
         instance=instance, resources=parts_of(SimpleNamespace(settings=None))
     )

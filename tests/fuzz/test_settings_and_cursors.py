@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contimg_assets import arrivals
-from contimg_assets.image_sensors import build_image_sensor
+from contimg_assets.image_sensor import build_image_sensor
 from contimg_assets.runs import _parted
 from contimg_resources.core.errors import (
     ConfigurationError,

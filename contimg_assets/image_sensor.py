@@ -1,23 +1,19 @@
-"""The sensors that report images made elsewhere to Dagster, and start mosaics.
+"""The sensor that reports images made elsewhere to Dagster.
 
-Belongs here: partitions and materializations of these images, requesting their photometry and the
-runs of mosaics. Doesn't: adding images (``contimg images add``); which mosaics to make, and what
-they wait for (see `contimg_resources.steps.mosaicking`).
+Belongs here: their partitions and materializations, requesting their photometry. Doesn't: adding
+images (``contimg images add``).
 """
 
 import dagster as dg
 
 from contimg_assets.descriptions import describe_added
-from contimg_assets.jobs import DAY_TAG, LIVE_PRIORITY, PRIORITY_TAG, mosaic_job, photometry_job
-from contimg_assets.partitions import add_requests, mosaic_mjd, observation_mjd
-from contimg_assets.runs import asked_before, keys_in_progress, keys_to_ask, lost_requests
+from contimg_assets.jobs import DAY_TAG, LIVE_PRIORITY, PRIORITY_TAG, photometry_job
+from contimg_assets.partitions import add_requests, observation_mjd
+from contimg_assets.runs import lost_requests
 from contimg_assets.telling import content_version
 from contimg_resources.core.times import mjd_day
-from contimg_resources.mosaics.due import OpenMosaic
 from contimg_resources.products.model import ObservationRecord, ObservationState
 from contimg_resources.settings import SensorSettings, Settings
-from contimg_resources.steps.disk_space import shortage, unwritable
-from contimg_resources.steps.mosaicking import open_mosaics
 from contimg_resources.steps.resource import uses
 from contimg_resources.steps.workshop import Workshop
 
@@ -100,60 +96,4 @@ def _request(record: ObservationRecord, last: int) -> dg.RunRequest:
         run_key=f"measure:{record.key}:{record.signature}:{last}",
         partition_key=record.key,
         tags={DAY_TAG: str(mjd_day(record.mid_mjd)), PRIORITY_TAG: LIVE_PRIORITY},
-    )
-
-
-#: Older changes start no run automatically; `contimg mosaic --all` makes those mosaics.
-_CHANGED_DAYS = 3.0
-
-
-def build_mosaic_sensor(pace: SensorSettings) -> dg.SensorDefinition:
-    """Return the sensor that starts each mosaic whose images are complete or have changed."""
-
-    @dg.sensor(
-        name="mosaic_sensor",
-        job=mosaic_job,
-        minimum_interval_seconds=pace.interval_s,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Starts a mosaic once the images of its hour are made and its gaps are proven; "
-        "starts it again when a late image arrives or an image is made again.",
-    )
-    @uses("settings", "products")
-    def mosaic_sensor(
-        context: dg.SensorEvaluationContext, workshop: Workshop
-    ) -> dg.SensorResult | dg.SkipReason:
-        if paused := shortage(workshop.settings) or unwritable(workshop.settings):
-            return dg.SkipReason(f"paused: {paused}")
-        found = open_mosaics(workshop, changed_days=_CHANGED_DAYS)
-        wanted = {_run_key(m): m for m in found if not m.waits_for}
-        due = keys_to_ask(asked_before(context.instance, wanted), wanted)
-        running = keys_in_progress(context.instance, mosaic_job.name) if wanted else frozenset()
-        chosen = [
-            (due[run_key], mosaic)
-            for run_key, mosaic in wanted.items()
-            if run_key in due and mosaic.key not in running
-        ][: pace.max_runs_per_tick]
-        if not chosen:
-            waiting = [m for m in found if m.waits_for]
-            told = f"; {waiting[0].key} waits for {waiting[0].waits_for}" if waiting else ""
-            return dg.SkipReason(f"{len(waiting)} mosaics wait{told}")
-        keys = {mosaic.key for _, mosaic in chosen}
-        return dg.SensorResult(
-            run_requests=[_request_mosaic(run_key, mosaic) for run_key, mosaic in chosen],
-            dynamic_partitions_requests=add_requests(context.instance, mosaic_mjd, keys),
-        )
-
-    return mosaic_sensor
-
-
-def _run_key(mosaic: OpenMosaic) -> str:
-    # With the signature of its tiles: a mosaic that failed isn't tried again before they change.
-    return f"mosaic:{mosaic.key}:{mosaic.signature}"
-
-
-def _request_mosaic(run_key: str, mosaic: OpenMosaic) -> dg.RunRequest:
-    return dg.RunRequest(
-        run_key=run_key,
-        partition_key=mosaic.key,
-        tags={DAY_TAG: str(mjd_day(mosaic.planned.mid_mjd)), PRIORITY_TAG: LIVE_PRIORITY},
     )
