@@ -230,6 +230,20 @@ def test_the_story_of_an_observation_names_the_cause(store: ProductsStore, tmp_p
         assert words in story, story
 
 
+def test_a_store_from_before_sub_bands_opens(tmp_path: Path) -> None:
+    file = tmp_path / "products.sqlite3"
+    store = ProductsStore(str(file))
+    store.arrive(make_observation(tmp_path / "a.ms", MJD, signature="a"))
+    store.close()
+    with sqlite3.connect(file) as connection:
+        connection.execute("DROP TABLE sub_bands")
+        connection.execute("UPDATE products_schema SET version_num = 'products_0007'")
+    connection.close()
+    store = ProductsStore(str(file))
+    (record,) = store.list_observations()
+    assert store.observation(record.key).sub_bands == ()
+
+
 def test_absolute_paths_of_an_earlier_release_become_relative(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

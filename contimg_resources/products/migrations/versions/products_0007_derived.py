@@ -1,36 +1,20 @@
-"""Sub-band files, images made elsewhere, every product a row, and paths relative to the state."""
+"""Light curves, variability metrics, cards, cutouts and exports are rows, too."""
 
 import sqlalchemy as sa
 from alembic import op
-from contimg_resources.database.paths import StoredPath, make_relative
+from contimg_resources.database.paths import StoredPath
 
-revision = "products_0008"
-down_revision = "products_0003"
+revision = "products_0007"
+down_revision = "products_0006"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    """Make paths relative, allow for new kinds of observations, and add the tables of products.
+    """Make the tables of products made from other products; keep the software of the others.
 
-    Existing files of products stay without a row until they are made again: to read them all would
-    take hours.
+    Existing files stay without a row until they are made again: to read them all would take hours.
     """
-    # Candidates from added light curves may have no position.
-    with op.batch_alter_table("candidates") as candidates:
-        candidates.alter_column("ra_deg", existing_type=sa.Double, nullable=True)
-        candidates.alter_column("dec_deg", existing_type=sa.Double, nullable=True)
-    op.add_column(
-        "observations",
-        sa.Column("origin", sa.String(16), nullable=False, server_default="measurement_set"),
-    )
-    for table, column in (
-        ("observations", "path"),
-        ("artefacts", "path"),
-        ("mosaics", "directory"),
-        ("epochs", "path"),
-    ):
-        make_relative(op.get_bind(), table, column)
     op.create_table(
         "products",
         sa.Column("kind", sa.String(32), primary_key=True),
@@ -62,12 +46,3 @@ def upgrade() -> None:
         op.add_column(
             table, sa.Column("software", sa.JSON, nullable=False, server_default=sa.text("'{}'"))
         )
-    op.create_table(
-        "sub_bands",
-        sa.Column("key", sa.String(16), sa.ForeignKey("observations.key"), primary_key=True),
-        sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("path", StoredPath, nullable=False),
-        sa.Column("size_bytes", sa.BigInteger, nullable=False),
-        sa.Column("modified_ns", sa.BigInteger, nullable=False),
-    )
-    op.create_index("ix_sub_bands_path", "sub_bands", ["path"])
