@@ -60,8 +60,8 @@ class Evidence(NamedTuple):
 def jumps_of(curves: LogCurves, jitter: Floats) -> Floats:
     """Return the change at each measurement, in standard deviations, shape (n_points,).
 
-    The mean of it and the next two less that of the three before it. `jitter` is that of each
-    measurement. 0 near the ends of a source.
+    The mean of it and the next two less that of the three before it. `jitter` (of ln S) is that of
+    each measurement, shape (n_points,). 0 near the ends of a source.
     """
     jumps = np.zeros_like(curves.values)
     if len(jumps) >= 2 * _AVERAGED:
@@ -78,14 +78,16 @@ def jumps_of(curves: LogCurves, jitter: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Source:
-    """The measurements of a source, relative to its level, and its changes known so far."""
+    """The measurements of a source, and its changes known so far."""
 
-    mjd: Floats
+    mjd: Floats  #: Times, MJD in days, in their order. Shape (n_points,).
+    #: `flux`, `error`: Flux densities and errors relative to the source's level. Shape (n_points,).
     flux: Floats
     error: Floats
-    noises: Noises
-    settings: EseSettings
-    dips: list[DipFit] = field(default_factory=list)
+    noises: Noises  #: Distribution of the noises of all sources.
+    settings: EseSettings  #: Settings of the search.
+    dips: list[DipFit] = field(default_factory=list)  #: Its dips.
+    #: Its steps and flares: factors of the flux density, each of shape (n_points,).
     jumps: list[Floats] = field(default_factory=list)
 
     def without(self, dip: DipFit | None = None) -> tuple[Floats, Floats]:
