@@ -35,8 +35,9 @@ from contimg_resources.variability.cards import Piece, draw_card, through
 from contimg_resources.variability.ese import MIN_THRESHOLD, threshold_for, widths_of
 from contimg_resources.variability.measuring import measure_variability
 from contimg_resources.variability.model import LightCurves
+from contimg_resources.variability.noise import usual_noises
 from contimg_resources.variability.templates import bank, clegg, normalised
-from contimg_resources.variability.vetting import Outcome
+from contimg_resources.variability.vetting import Outcome, fit_dip
 from tests.variability.curves import light_curves
 
 SETTINGS = EseSettings()
@@ -316,6 +317,28 @@ def spots_of(picture: Path, color: Sequence[float]) -> int:
     """Return how many separate spots of a colour a picture has."""
     pixels = np.asarray(Image.open(picture).convert("RGB")) / 255
     return int(label(np.abs(pixels - color[:3]).max(axis=-1) < 0.02)[1])
+
+
+def test_a_source_whose_baseline_is_lost_does_no_harm() -> None:
+    watch = Watch(n_days=101, lost=0.0)
+    curves = steady_light_curves(12, watch, np.random.default_rng(3))
+    own = curves.of(4)
+    first_mjd = curves.mid_mjd[own.start]
+    curves = with_events(curves, {7: Event(SHAPE, first_mjd + 50.0, 12.0, 0.4)})
+    flux_jy, error_jy = curves.flux_jy.copy(), curves.error_jy.copy()
+    days = curves.mid_mjd[own] - first_mjd
+    # Where a dip that began like this would have its minimum, its baseline is below zero.
+    flux_jy[own], error_jy[own] = 1.0 - 0.0095 * days, 0.01
+    found = found_in(replace(curves, flux_jy=flux_jy, error_jy=error_jy))
+    assert found.unsearched == ()
+    assert curves.source_id[7] in {c.source_id for c in found.candidates}
+    for candidate in found.candidates:
+        fitted = candidate.parameters
+        assert 0 < fitted.depth < 1
+        assert fitted.baseline_jy > 0
+    fit = fit_dip(days, flux_jy[own], error_jy[own], usual_noises(), (110.0, 60.0), SETTINGS)
+    assert 0 < fit.depth < 1
+    assert np.isfinite([fit.depth_error, fit.mid_error_days, fit.width_error_days]).all()
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
