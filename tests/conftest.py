@@ -21,6 +21,7 @@ from contimg_resources.simulation.observation import SimulationRequest, simulate
 from contimg_resources.simulation.spec import SimulationSpec
 from contimg_resources.simulation.truth import Truth
 from contimg_resources.steps.in_casa import load_engines
+from tests import postgres
 from tests.costs import Costs
 
 T = TypeVar("T")
@@ -241,6 +242,32 @@ def short_night(casa: Casa, of_all_workers: Path) -> TinyNight:
         return TinyNight(calibrator, (first, second))
 
     return made_once(of_all_workers / "short-night", TinyNight, simulate)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """Give a Postgres server of this worker."""
+    if postgres.programs() is None:
+        pytest.skip("needs a Postgres server (Debian: postgresql)")
+    with postgres.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def new_address(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], str]:
+    """Give addresses of stores that aren't there yet, in each kind of database."""
+    if request.param == "sqlite":
+        return lambda: str(tmp_path_factory.mktemp("store") / "store.sqlite3")
+    server: postgres.Server = request.getfixturevalue("postgres_server")
+    return lambda: server.url(server.new_database())
+
+
+@pytest.fixture
+def address(new_address: Callable[[], str]) -> str:
+    """Give the address of a store that isn't there yet, in each kind of database."""
+    return new_address()
 
 
 def _refuse_skip(report: Any) -> None:

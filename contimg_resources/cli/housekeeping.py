@@ -1,4 +1,4 @@
-"""``contimg housekeeping``, ``partitions``, ``backup`` and ``restore``: deleting and keeping data.
+"""``contimg housekeeping``, ``partitions``, ``backup``, ``restore``, ``migrate``: keeping data.
 
 Belongs here: arguments and output. Doesn't: choosing, copying.
 """
@@ -195,3 +195,33 @@ def restore(
         if found.aside is not None:
             remark(f"the earlier stores {'would be' if dry_run else 'are'} in {found.aside}")
         remark("`contimg verify` compares products and caltables with the stores")
+
+
+def migrate(
+    to: Annotated[
+        str,
+        typer.Option(help="Address of the database, such as `postgresql://contimg@db/contimg`."),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Copy the stores to a Postgres database, while no platform runs.
+
+    Every row is compared. The stores in the state directory aren't changed; the platform uses the
+    new ones when the settings `registry_url` and `products_url` name them. Give a password by
+    `PGPASSWORD` or `~/.pgpass`. Dagster's history stays behind: the stores record which work is
+    done, so nothing is made twice.
+
+    Example: `contimg migrate --to postgresql://contimg@db/contimg --state /data/contimg`
+    """
+    from contimg_resources.cli.platform import without_platform
+    from contimg_resources.steps.migrating import migrate as migrate_stores
+
+    settings = given_settings()
+    with without_platform(settings.state), progress("migrate") as say:
+        done = migrate_stores(settings, to, progress=say)
+    if as_json:
+        print_json(done)
+        return
+    for name, tables in done.n_rows.items():
+        remark(f"{done.source[name]}: {sum(tables.values())} rows copied and compared")
+    remark(f'export CONTIMG_REGISTRY_URL="{done.address}" CONTIMG_PRODUCTS_URL="{done.address}"')

@@ -98,6 +98,7 @@ _PANELS: dict[str, dict[str, Any]] = {
         "alerts": alerts.app,
         "backup": housekeeping.backup,
         "restore": housekeeping.restore,
+        "migrate": housekeeping.migrate,
         "housekeeping": housekeeping.housekeeping,
         "partitions": housekeeping.partitions,
     },

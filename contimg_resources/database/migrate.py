@@ -48,15 +48,16 @@ class Schema:
         return self.revisions[0].split("_")[0]
 
     @property
-    def _version_table(self) -> str:
+    def version_table(self) -> str:
+        """Name of the table with the revision of the database."""
         return f"{self._store}_schema"
 
     def version(self, connection: sa.Connection) -> str | None:
         """Return the revision of a database; None if it is new and empty."""
-        if not sa.inspect(connection).has_table(self._version_table):
+        if not sa.inspect(connection).has_table(self.version_table):
             return None
         found = connection.execute(
-            sa.select(sa.column("version_num")).select_from(sa.table(self._version_table))
+            sa.select(sa.column("version_num")).select_from(sa.table(self.version_table))
         ).scalar()
         return None if found is None else str(found)
 
@@ -98,7 +99,7 @@ class Schema:
         config.set_main_option("script_location", str(self._migrations).replace("%", "%%"))
         config.set_main_option("path_separator", "os")
         config.attributes["connection"] = connection
-        config.attributes["version_table"] = self._version_table
+        config.attributes["version_table"] = self.version_table
         with _ALEMBIC:
             command.upgrade(config, "head")
 

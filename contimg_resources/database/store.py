@@ -26,9 +26,11 @@ from contimg_resources.core.errors import (
     SchemaMismatch,
     StoreDamaged,
 )
+from contimg_resources.database import postgres
 from contimg_resources.database.memory import memory_path, recall, remember
 from contimg_resources.database.migrate import Schema
 from contimg_resources.database.paths import remember_directory
+from contimg_resources.database.postgres import DUMP
 
 R = TypeVar("R")
 
@@ -36,6 +38,9 @@ _BUSY_TIMEOUT_S = 30.0
 _WRITE = "contimg_write"
 #: Parts of SQLite's messages about conditions that pass.
 _PASSING = ("locked", "disk I/O error", "is full")
+_MISSING = "does not exist"
+#: Parts of Postgres's messages about connections that it will always refuse.
+_REFUSED = ("authentication", _MISSING, "pg_hba.conf", "certificate", "SSL")
 
 #: Advice for a damaged store.
 RESTORE = "`contimg restore` replaces it with a backup (docs/restore.md)"
@@ -63,6 +68,8 @@ class Database:
     size_sql : str, optional
         Query of a number that only grows with each write; a store where it dropped to 0 was
         emptied.
+    tables : MetaData, optional
+        Its tables, for copies.
 
     Raises
     ------
@@ -88,6 +95,7 @@ class Database:
         read_only: bool = False,
         unavailable: type[ContimgError] | None = None,
         size_sql: str = "",
+        tables: sa.MetaData | None = None,
     ) -> None:
         self._url = _parse(url, what)
         self._error = error
@@ -95,6 +103,7 @@ class Database:
         self._size_sql = size_sql
         self._read_only = read_only
         self.what = what
+        self.tables = tables or sa.MetaData()
         self._schema = Schema(migrations)
         self.path = Path(str(self._url.database)) if self._is_sqlite else None
         self._known = None if self.path is None else recall(self.path)
@@ -132,7 +141,10 @@ class Database:
             return int(connection.execute(sa.text(self._size_sql)).scalar() or 0)
 
     def size_of_copy(self, copy: Path) -> int | None:
-        """Return `size` of a copy in a SQLite file; None if that can't be read."""
+        """Return `size` of a copy; None if that can't be read."""
+        if copy.suffix == DUMP:
+            known = recall(copy)
+            return None if known is None else known.n_rows
         try:
             # Immutable, or SQLite would leave files beside it.
             address = f"{copy.absolute().as_uri()}?immutable=1"
@@ -182,36 +194,75 @@ class Database:
     def back_up(self, target: Path) -> None:
         """Back up a consistent state of the database while others use it; completely or not at all.
 
-        An existing SQLite file at `target` is replaced.
+        An existing file at `target` is replaced. A store in Postgres is written by `pg_dump`.
 
         Raises
         ------
         ConfigurationError
-            If it is in Postgres, or would be copied onto itself.
+            If it would be copied onto itself, or there is no `pg_dump`.
         ContimgError
             Of class `error`, if it can't be read or the copy can't be written.
         """
-        if self.path is None:
-            raise ConfigurationError(
-                f"the {self.what} {self.address} is in Postgres: back it up with pg_dump"
-            )
-        if target.exists() and target.samefile(self.path):
+        if self.path is not None and target.exists() and target.samefile(self.path):
             raise ConfigurationError(f"the {self.what} {self.path} can't be its own backup")
         with self._translated("backed up"):
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                _back_up(self.path, target)
+                if self.path is not None:
+                    _back_up(self.path, target)
+                else:
+                    n_rows = self.size()
+                    postgres.dump(self._url, self._names_of_tables, target)
+                    remember(target, n_rows)
             except OSError as error:
                 raise self._error(
                     f"the backup {target} can't be written: {error.strerror}", path=str(target)
                 ) from error
+
+    def check_copy(self, copy: Path) -> None:
+        """Check that `restore` can read a copy.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no `pg_restore`, or the copy is one of another store.
+        ContimgError
+            If it can't be read.
+        """
+        missing = set(self._names_of_tables) - postgres.contents(copy)
+        if missing:
+            raise ConfigurationError(
+                f"{copy} is no backup of a {self.what}: it holds no {', '.join(sorted(missing))}"
+            )
+
+    def restore(self, copy: Path) -> None:
+        """Replace the tables of a store in Postgres by those of a copy, completely or not at all.
+
+        Raises
+        ------
+        ConfigurationError, ContimgError
+            As `check_copy`; or with the reason of Postgres.
+        """
+        self.check_copy(copy)
+        self._engine.dispose()
+        postgres.restore(self._url, copy)
+        self._bring_up_to_date()
+
+    @property
+    def copy_ending(self) -> str:
+        """Ending of the name of a copy that `back_up` makes."""
+        return DUMP if self.path is None else ".sqlite3"
+
+    @property
+    def _names_of_tables(self) -> list[str]:
+        return [*self.tables.tables, self._schema.version_table]
 
     @contextmanager
     def _translated(self, verb: str) -> Iterator[None]:
         try:
             yield
         except (exc.DBAPIError, sqlite3.Error) as error:
-            reason = str(error.orig if isinstance(error, exc.DBAPIError) else error)
+            reason = " ".join(str(getattr(error, "orig", None) or error).split())
             if "not a database" in reason or "malformed" in reason:
                 raise StoreDamaged(
                     f"{self.address} is no {self.what}: {reason}; {RESTORE}", path=self.address
@@ -226,7 +277,10 @@ class Database:
     def _passes(self, error: Exception, reason: str) -> bool:
         """Return whether the same query may succeed later."""
         if self.path is None:
-            return isinstance(error, exc.OperationalError | exc.InterfaceError)
+            lost = isinstance(error, exc.OperationalError | exc.InterfaceError)
+            if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
+                return True
+            return lost and not any(words in reason for words in _REFUSED)
         return any(words in reason for words in _PASSING) or bool(fullness(self.path))
 
     def _prepare_file(self, path: Path, create: bool) -> None:
@@ -358,6 +412,24 @@ def _of_file(path: Path, what: str) -> sa.URL:
 
 
 def _make_engine(url: sa.URL, *, read_only: bool) -> sa.Engine:
+    """Return an engine whose connections aren't carried over a fork."""
+    engine = _engine_for(url, read_only=read_only)
+
+    @event.listens_for(engine, "connect")
+    def _mark(connection: Any, record: Any) -> None:
+        record.info["pid"] = os.getpid()
+
+    @event.listens_for(engine, "checkout")
+    def _refuse_inherited(connection: Any, record: Any, proxy: Any) -> None:
+        # It corrupts a SQLite file; with Postgres two processes would talk through one socket.
+        if record.info.get("pid") != os.getpid():
+            record.dbapi_connection = proxy.dbapi_connection = None
+            raise exc.DisconnectionError("the connection belongs to the parent process")
+
+    return engine
+
+
+def _engine_for(url: sa.URL, *, read_only: bool) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
         options = {"options": "-c default_transaction_read_only=on"} if read_only else {}
         return sa.create_engine(url, pool_pre_ping=True, connect_args=options)
@@ -380,14 +452,6 @@ def _make_engine(url: sa.URL, *, read_only: bool) -> sa.Engine:
         connection.execute("PRAGMA synchronous=FULL")
         if read_only:
             connection.execute("PRAGMA query_only=ON")
-        record.info["pid"] = os.getpid()
-
-    @event.listens_for(engine, "checkout")
-    def _refuse_inherited(connection: Any, record: Any, proxy: Any) -> None:
-        # A SQLite connection carried over a fork corrupts the file.
-        if record.info.get("pid") != os.getpid():
-            record.dbapi_connection = proxy.dbapi_connection = None
-            raise exc.DisconnectionError("the connection belongs to the parent process")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
@@ -399,7 +463,7 @@ def _make_engine(url: sa.URL, *, read_only: bool) -> sa.Engine:
 
 def _hint(path: Path | None, reason: str) -> str:
     if path is None:
-        return ""
+        return " (make it with createdb)" if "database" in reason and _MISSING in reason else ""
     if full := fullness(path):
         return (
             f" ({full}; remove or move something there, or run `contimg housekeeping`, which frees "

@@ -35,7 +35,7 @@ from contimg_resources.products.recording import (
 )
 from contimg_resources.products.rows import EVENTS, OBSERVATIONS
 from contimg_resources.products.sub_bands import SubBandProducts
-from contimg_resources.products.tables import observation_events, observations
+from contimg_resources.products.tables import metadata, observation_events, observations
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 #: Rows that are never removed: history entries, candidates and marks.
@@ -73,6 +73,7 @@ class ProductsStore(ArtefactStore):
             read_only=read_only,
             unavailable=ProductsUnavailable,
             size_sql=_SIZE_SQL,
+            tables=metadata,
         )
 
     @property

@@ -30,6 +30,7 @@ from contimg_resources.registry.model import CaltableSet, NewCaltableSet, SetSta
 from contimg_resources.registry.prefix import set_under_prefix, tables_under_prefix
 from contimg_resources.registry.reading import RegistryReader
 from contimg_resources.registry.recording import insert_set, retire_active
+from contimg_resources.registry.tables import metadata
 
 #: Reads the content of each caltable, in the order of the paths.
 Inspector = Callable[[Sequence[Path]], list[CaltableInfo]]
@@ -79,6 +80,7 @@ class CalibrationRegistry(RegistryReader):
             read_only=read_only,
             unavailable=RegistryUnavailable,
             size_sql="SELECT count(*) FROM caltable_sets",
+            tables=metadata,
         )
         self._inspect = inspect
 

@@ -133,7 +133,7 @@ class Settings(BaseSettings):
             if path is not None and not path.is_absolute():
                 raise ValueError(f"{name}: {path} must be an absolute path")
         for name, url in (("registry_url", self.registry_url), ("products_url", self.products_url)):
-            path = None if url is None else _file_of(url)
+            path = None if url is None else file_of(url)
             if path is not None and not path.is_absolute():
                 raise ValueError(f"{name}: {url} must name its file by an absolute path")
         return self
@@ -179,7 +179,13 @@ class Settings(BaseSettings):
             exclude_none=True,
             exclude={"state": True, "alerts": {"webhook", "smtp_password"}},
         )
-        return f"# Without secrets (alerts.webhook, alerts.smtp_password).\n{tomlkit.dumps(values)}"
+        for name in ("registry_url", "products_url"):
+            if values.get(name):
+                values[name] = without_password(values[name])
+        return (
+            "# Without secrets (alerts.webhook, alerts.smtp_password, passwords of databases).\n"
+            f"{tomlkit.dumps(values)}"
+        )
 
 
 def _home() -> Path:
@@ -191,12 +197,19 @@ def _home() -> Path:
     return home
 
 
-def _file_of(url: str) -> Path | None:
+def file_of(url: str) -> Path | None:
     """Return the file of a store's address; None if it is on a database server."""
     scheme, found, rest = url.partition(":///")
     if found:
         return Path(rest) if scheme.startswith("sqlite") else None
     return None if "://" in url else Path(url)
+
+
+def without_password(url: str) -> str:
+    """Return the address of a store without the password that it may hold."""
+    scheme, found, rest = url.partition("://")
+    user, at, host = rest.rpartition("@")
+    return f"{scheme}{found}{user.partition(':')[0]}{at}{host}" if found else url
 
 
 def load_settings() -> Settings:

@@ -16,24 +16,33 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.directories import whole_directory
 from contimg_resources.core.errors import BackupRefused, ConfigurationError, ContimgError
 from contimg_resources.core.trees import remove_tree
 from contimg_resources.database import Database
 from contimg_resources.database.memory import memory_path
+from contimg_resources.database.postgres import DUMP
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.model import SetStatus
 from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import Settings
+from contimg_resources.settings.whole import file_of
 from contimg_resources.steps.workshop import Workshop
 
-REGISTRY, PRODUCTS, LISTS = "registry.sqlite3", "products.sqlite3", "added_light_curves"
+REGISTRY, PRODUCTS, LISTS = "registry", "products", "added_light_curves"
 CALTABLES, SETTINGS = "caltables", "settings.toml"
 EARLIER = "earlier"
 
+#: Endings of copies of stores: of a file, of a dump of Postgres and its number of rows.
+_ENDINGS = (".sqlite3", DUMP, f"{DUMP}.made")
 #: Parts of a backup.
-_PARTS = (PRODUCTS, REGISTRY, CALTABLES, LISTS, SETTINGS)
+_PARTS = (
+    *(f"{store}{ending}" for store in (PRODUCTS, REGISTRY) for ending in _ENDINGS),
+    *(CALTABLES, LISTS, SETTINGS),
+)
 #: Dagster's own databases in the state directory.
 _DAGSTER = ("history", "schedules", "runs.db", "runs.db-wal", "runs.db-shm")
 
@@ -55,7 +64,8 @@ class Backup:
 class Restored:
     """A restored backup."""
 
-    restored: tuple[Path, ...]  #: Restored files and directories.
+    #: Restored files and directories, and addresses of stores in Postgres.
+    restored: tuple[Path | str, ...]
     aside: Path | None  #: Directory that holds the previous files; None when there were none.
     n_rows: dict[str, int]  #: Rows of each restored store.
 
@@ -80,12 +90,15 @@ def back_up(
     BackupRefused
         If the existing backup holds more rows than the store.
     ConfigurationError
-        If a store is in Postgres, or would be copied onto itself.
+        If a store would be copied onto itself, or is in Postgres and there is no `pg_dump`.
     ContimgError
         If a store can't be read, or the directory can't be written.
     """
     # The registry last, so that it holds every set that the products name.
-    stores: dict[str, Database] = {PRODUCTS: workshop.products, REGISTRY: workshop.registry}
+    stores: dict[str, Database] = {
+        f"{name}{store.copy_ending}": store
+        for name, store in ((PRODUCTS, workshop.products), (REGISTRY, workshop.registry))
+    }
     for name, store in stores.items():
         if store.path is not None and _is_same(directory / name, store.path):
             raise ConfigurationError(f"{directory / name} can't be its own backup")
@@ -111,9 +124,10 @@ def back_up(
                 (new / name).rename(directory / name)
     active = workshop.registry.list_sets(status=SetStatus.ACTIVE)
     tables = [table.path for one in active for table in one.tables]
+    products, registry = (directory / name for name in stores)
     return Backup(
-        directory / PRODUCTS,
-        directory / REGISTRY,
+        products,
+        registry,
         tuple(directory / LISTS / file.name for file in lists),
         tuple(sorted((directory / CALTABLES).iterdir())),
         directory / SETTINGS,
@@ -138,17 +152,15 @@ def restore(
     Raises
     ------
     ConfigurationError
-        If a store is in Postgres.
+        If a store is in Postgres, and there is no `pg_restore`.
     BackupRefused
         If the directory holds no backup.
     ContimgError
         If a copy is damaged or can't be put in place; the stores are then unchanged.
     """
-    targets = {
-        PRODUCTS: _file(settings.products_address),
-        REGISTRY: _file(settings.registry_address),
-    }
-    missing = [name for name in targets if not (directory / name).is_file()]
+    addresses = {PRODUCTS: settings.products_address, REGISTRY: settings.registry_address}
+    targets = [_target(name, address, directory) for name, address in addresses.items()]
+    missing = [target.copy.name for target in targets if not target.copy.is_file()]
     if missing:
         near = ", ".join(str(p) for p in _generations(directory)) or "none"
         raise BackupRefused(
@@ -157,32 +169,28 @@ def restore(
             path=str(directory),
         )
     aside = settings.state / "damaged" / f"{datetime.now(tz=UTC):%Y-%m-%dT%H-%M-%S}"
+    places = tuple(target.place for target in targets)
     n_rows: dict[str, int] = {}
-    new = {name: target.with_name(f".{name}.restoring") for name, target in targets.items()}
     try:
         with _written(settings.state):
-            for name, target in targets.items():
-                progress(f"checking {directory / name}", None)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _forget(new[name])
-                shutil.copyfile(directory / name, new[name])
-                n_rows[name] = _checked(name, new[name])
+            for target in targets:
+                progress(f"checking {target.copy}", None)
+                n_rows[target.copy.name] = target.check()
             if dry_run:
-                some = any(target.exists() for target in targets.values())
-                return Restored(tuple(targets.values()), aside if some else None, n_rows)
-            for name, target in targets.items():
-                progress(f"restoring {target}", None)
-                _move_aside(target, aside)
-                new[name].replace(target)
+                some = any(target.exists() for target in targets)
+                return Restored(places, aside if some else None, n_rows)
+            for target in targets:
+                progress(f"restoring {target.place}", None)
+                target.replace(aside)
             others = [
                 *_put_trees(directory / CALTABLES, settings.layout.caltables),
                 *_put_files(directory / LISTS, "[!.]*.parquet", settings.layout.added_light_curves),
                 *_put_files(directory, SETTINGS, settings.state),
             ]
     finally:
-        for file in new.values():
-            _forget(file)
-    return Restored((*targets.values(), *others), aside if aside.is_dir() else None, n_rows)
+        for target in targets:
+            target.clean()
+    return Restored((*places, *others), aside if aside.is_dir() else None, n_rows)
 
 
 def put_dagster_aside(settings: Settings, *, dry_run: bool = False) -> Path | None:
@@ -266,40 +274,89 @@ def _put_aside(directory: Path, keep: int) -> None:
 def _generations(directory: Path) -> tuple[Path, ...]:
     """Return the directories of earlier backups, newest first."""
     found = (directory / EARLIER).glob("[0-9]*")
-    return tuple(sorted((p for p in found if (p / PRODUCTS).is_file()), reverse=True))
+    return tuple(sorted((p for p in found if any(p.glob(f"{PRODUCTS}.*"))), reverse=True))
 
 
-def _file(address: str) -> Path:
-    if "://" not in address:
-        return Path(address)
-    if address.startswith("sqlite:///"):
-        return Path(address.removeprefix("sqlite:///"))
-    where = address.rpartition("@")[2]
-    raise ConfigurationError(f"{where} is in Postgres: restore it with pg_restore")
+class _File:
+    """A store in a file, and the backup that is to replace it."""
+
+    def __init__(self, name: str, place: Path, directory: Path) -> None:
+        self.place = place
+        self.copy = directory / f"{name}.sqlite3"
+        self._kind = _KINDS[name]
+        self._new = place.with_name(f".{self.copy.name}.restoring")
+
+    def check(self) -> int:
+        """Copy the backup beside the store, and return its number of rows."""
+        self.place.parent.mkdir(parents=True, exist_ok=True)
+        _forget(self._new)
+        shutil.copyfile(self.copy, self._new)
+        with closing(sqlite3.connect(self._new)) as connection:
+            try:
+                (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            except sqlite3.Error as error:
+                said = str(error)
+        if said != "ok":
+            raise BackupRefused(
+                f"the backup's {self.copy.name} is damaged: {said}", path=str(self._new)
+            )
+        with closing(self._kind(str(self._new), create=False)) as store:
+            return store.size()
+
+    def exists(self) -> bool:
+        return self.place.exists()
+
+    def replace(self, aside: Path) -> None:
+        for file in (*_files_of(self.place), memory_path(self.place)):
+            if file.exists():
+                aside.mkdir(parents=True, exist_ok=True)
+                file.rename(aside / file.name)
+        self._new.replace(self.place)
+
+    def clean(self) -> None:
+        _forget(self._new)
 
 
-def _checked(name: str, file: Path) -> int:
-    """Open a copy as its kind of store, and return its number of rows."""
-    with closing(sqlite3.connect(file)) as connection:
-        try:
-            (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        except sqlite3.Error as error:
-            said = str(error)
-    if said != "ok":
-        raise BackupRefused(f"the backup's {name} is damaged: {said}", path=str(file))
-    kind = ProductsStore if name == PRODUCTS else CalibrationRegistry
-    store = kind(str(file), create=False)
-    try:
-        return store.size()
-    finally:
-        store.close()
+class _InPostgres:
+    """A store in Postgres, and the backup that is to replace it."""
+
+    def __init__(self, name: str, address: str, directory: Path) -> None:
+        self._address = address
+        self.place = sa.make_url(address).render_as_string(hide_password=True)
+        self.copy = directory / f"{name}{DUMP}"
+        self._kind = _KINDS[name]
+
+    def check(self) -> int:
+        """Look into the backup, and return its number of rows."""
+        with closing(self._kind(self._address)) as store:
+            store.check_copy(self.copy)
+            return store.size_of_copy(self.copy) or 0
+
+    def exists(self) -> bool:
+        with closing(self._kind(self._address)) as store:
+            return store.size() > 0
+
+    def replace(self, aside: Path) -> None:
+        with closing(self._kind(self._address)) as store:
+            if store.size():
+                store.back_up(aside / self.copy.name)
+            store.restore(self.copy)
+
+    def clean(self) -> None:
+        pass
 
 
-def _move_aside(store: Path, aside: Path) -> None:
-    for file in (*_files_of(store), memory_path(store)):
-        if file.exists():
-            aside.mkdir(parents=True, exist_ok=True)
-            file.rename(aside / file.name)
+_KINDS: dict[str, type[ProductsStore] | type[CalibrationRegistry]] = {
+    PRODUCTS: ProductsStore,
+    REGISTRY: CalibrationRegistry,
+}
+
+
+def _target(name: str, address: str, directory: Path) -> "_File | _InPostgres":
+    file = file_of(address)
+    if file is None:
+        return _InPostgres(name, address, directory)
+    return _File(name, file, directory)
 
 
 def _copy_caltables(source: Path, target: Path, before: Path) -> None:

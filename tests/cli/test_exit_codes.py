@@ -66,6 +66,7 @@ ADDS_ONLY = {
     "candidates mark": "the earlier marks stay on record",
     "alerts test": "it sends one message",
     "backup": "the earlier backup stays, and a fuller one is not replaced",
+    "migrate": "an empty database is filled, another one isn't changed",
 }
 
 

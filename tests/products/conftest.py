@@ -1,5 +1,6 @@
 """A products store and made-up observations."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,5 +45,7 @@ TRANSIT = CalibratorTransit("3C286", 202.78, 30.5, 0.1, MJD, 15.0, 14.2)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ProductsStore:
-    return ProductsStore(f"sqlite:///{tmp_path / 'products.sqlite3'}")
+def store(address: str) -> Iterator[ProductsStore]:
+    store = ProductsStore(address)
+    yield store
+    store.close()

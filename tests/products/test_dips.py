@@ -1,6 +1,5 @@
 import math
 from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -98,10 +97,9 @@ def test_the_store_returns_a_candidate_as_it_was_recorded(store: ProductsStore) 
     assert (found.parameters, found.evidence, found.added_list) == (DIP, EVIDENCE, "mine")
 
 
-def test_a_damaged_candidate_is_named(store: ProductsStore, tmp_path: Path) -> None:
+def test_a_damaged_candidate_is_named(store: ProductsStore) -> None:
     store.events.put_candidates([record()])
-    engine = sa.create_engine(f"sqlite:///{tmp_path / 'products.sqlite3'}")
-    with engine.begin() as connection:
+    with store.write() as connection:
         connection.execute(sa.update(candidates).values(evidence={"neighbours": [3]}))
     with pytest.raises(VariabilityFailed, match="'ese-1' in the products store is damaged"):
         store.events.candidate("ese-1")

@@ -12,10 +12,10 @@ PROCESSES = 8
 EACH = 5
 
 
-def _record(root: Path, number: int, barrier: Any, results: Any) -> None:
+def _record(address: str, root: Path, number: int, barrier: Any, results: Any) -> None:
     try:
         barrier.wait(300)
-        store = ProductsStore(str(root / "p.sqlite3"))
+        store = ProductsStore(address)
         shared = make_observation(root / "shared.ms")
         store.arrive(shared)
         for i in range(EACH):
@@ -34,10 +34,10 @@ def _record(root: Path, number: int, barrier: Any, results: Any) -> None:
         results.put(repr(error))
 
 
-def test_nothing_is_lost_and_nothing_doubled(tmp_path: Path) -> None:
+def test_nothing_is_lost_and_nothing_doubled(address: str, tmp_path: Path) -> None:
     barrier, results = APART.Barrier(PROCESSES), APART.Queue()
     processes = [
-        APART.Process(target=_record, args=(tmp_path, n, barrier, results), daemon=True)
+        APART.Process(target=_record, args=(address, tmp_path, n, barrier, results), daemon=True)
         for n in range(PROCESSES)
     ]
     for process in processes:
@@ -45,7 +45,7 @@ def test_nothing_is_lost_and_nothing_doubled(tmp_path: Path) -> None:
     assert [results.get(timeout=60) for _ in processes] == [""] * PROCESSES
     for process in processes:
         process.join()
-    store = ProductsStore(str(tmp_path / "p.sqlite3"))
+    store = ProductsStore(address)
     assert len(store.list_observations()) == 1 + PROCESSES * EACH
     shared = store.find_by_path(tmp_path / "shared.ms")
     assert shared is not None

@@ -13,7 +13,7 @@ from tests.export.made_up import epoch, mosaic
 
 
 def stored(store: ProductsStore, table: str, text: str) -> None:
-    with sa.create_engine(f"sqlite:///{store.address}").begin() as connection:
+    with store.write() as connection:
         connection.execute(sa.text(f"UPDATE {table} SET statistics = :text"), {"text": text})
 
 

@@ -1,7 +1,7 @@
 """A registry whose inspector reads made-up tables: a directory with an `info` file."""
 
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -125,14 +125,12 @@ def new_set(tmp_path: Path) -> Maker:
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> CalibrationRegistry:
-    return CalibrationRegistry(
-        f"sqlite:///{tmp_path / 'registry.sqlite3'}", inspect=read_made_up_tables
-    )
+def registry(address: str) -> Iterator[CalibrationRegistry]:
+    registry = CalibrationRegistry(address, inspect=read_made_up_tables)
+    yield registry
+    registry.close()
 
 
 @pytest.fixture
-def open_registry(tmp_path: Path) -> Callable[[], CalibrationRegistry]:
-    return lambda: CalibrationRegistry(
-        str(tmp_path / "registry.sqlite3"), inspect=read_made_up_tables
-    )
+def open_registry(address: str) -> Callable[[], CalibrationRegistry]:
+    return lambda: CalibrationRegistry(address, inspect=read_made_up_tables)

@@ -1,9 +1,8 @@
 """Sixteen processes at once: every answer is that of some moment while it was asked."""
 
-import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,14 +38,14 @@ class Done:
 
 
 def _work(
-    path: Path,
+    address: str,
     sets: dict[str, NewCaltableSet],
     operations: list[tuple[str, str]],
     barrier: Any,
     results: Any,
 ) -> None:
     try:
-        registry = CalibrationRegistry(str(path), inspect=read_made_up_tables)
+        registry = CalibrationRegistry(address, inspect=read_made_up_tables)
         barrier.wait(300)
         done = []
         for kind, name in operations:
@@ -115,7 +114,8 @@ def check_linearizable(done: list[Done], events: list[tuple[str, int, str]]) -> 
 
 
 @settings(
-    max_examples=8,
+    # For each kind of database.
+    max_examples=4,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -127,30 +127,27 @@ def check_linearizable(done: list[Done], events: list[tuple[str, int, str]]) -> 
     )
 )
 def test_every_answer_was_true_while_it_was_asked(
-    new_set: Maker, work: list[list[tuple[str, str]]]
+    new_address: Callable[[], str], new_set: Maker, work: list[list[tuple[str, str]]]
 ) -> None:
     sets = {
         name: new_set(name, MJD + 0.1 * i, types=[CaltableType.GP]) for i, name in enumerate(NAMES)
     }
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "r.sqlite3"
-        registry = CalibrationRegistry(str(path), inspect=read_made_up_tables)
-        barrier, results = APART.Barrier(N_PROCESSES), APART.Queue()
-        processes = [
-            APART.Process(
-                target=_work, args=(path, sets, operations, barrier, results), daemon=True
-            )
-            for operations in work
-        ]
-        for process in processes:
-            process.start()
-        told = [results.get(timeout=120) for _ in processes]
-        for process in processes:
-            process.join()
-        assert [t for t in told if isinstance(t, str)] == []
-        done = [d for mine in told for d in mine]
-        events = [(e.set_name, e.version, e.event) for e in registry.events(limit=10_000)]
-        registry.close()
+    address = new_address()
+    registry = CalibrationRegistry(address, inspect=read_made_up_tables)
+    barrier, results = APART.Barrier(N_PROCESSES), APART.Queue()
+    processes = [
+        APART.Process(target=_work, args=(address, sets, operations, barrier, results), daemon=True)
+        for operations in work
+    ]
+    for process in processes:
+        process.start()
+    told = [results.get(timeout=120) for _ in processes]
+    for process in processes:
+        process.join()
+    assert [t for t in told if isinstance(t, str)] == []
+    done = [d for mine in told for d in mine]
+    events = [(e.set_name, e.version, e.event) for e in registry.events(limit=10_000)]
+    registry.close()
     n_registered = sum(d.kind == "register" for d in done)
     assert sum(event == "registered" for _, _, event in events) == n_registered
     check_linearizable(done, events)

@@ -3,6 +3,7 @@
 import random
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -215,9 +216,11 @@ rows = st.builds(
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> CalibrationRegistry:
+def filled(
+    new_address: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> CalibrationRegistry:
     root: Path = tmp_path_factory.mktemp("oracle")
-    registry = CalibrationRegistry(str(root / "r.sqlite3"), inspect=read_made_up_tables)
+    registry = CalibrationRegistry(new_address(), inspect=read_made_up_tables)
     make = Maker(root)
     for layout in (LAYOUT, OTHER):
         registry.register_failed(make(layout=layout, types=GP), ["seed"])
@@ -291,7 +294,7 @@ def test_the_answer_is_the_one_that_looking_at_every_set_gives(
 
 
 @pytest.mark.parametrize("reach", [1.0, 4000.0])
-def test_with_ten_thousand_sets_a_look_up_takes_less_than_a_millisecond(
+def test_with_ten_thousand_sets_a_look_up_takes_milliseconds_at_most(
     filled: CalibrationRegistry, reach: float
 ) -> None:
     put(filled, [Row(MJD, reach, reach, 16.0, LAYOUT, "active")])
@@ -305,6 +308,8 @@ def test_with_ten_thousand_sets_a_look_up_takes_less_than_a_millisecond(
             strip = generator.choice([16.0, 33.0, 54.6])
             sets.append({**seed, **window, "id": i + 2, "name": f"m{i}", "declination_deg": strip})
         connection.execute(sa.insert(caltable_sets), sets)
+        # Postgres itself does it a minute after many rows were inserted.
+        connection.execute(sa.text("ANALYZE"))
     durations = []
     for _ in range(300):
         mjd = MJD + generator.uniform(-0.9, 0.9)
@@ -312,4 +317,5 @@ def test_with_ten_thousand_sets_a_look_up_takes_less_than_a_millisecond(
         filled.active(mjd, layout=LAYOUT, declination_deg=16.1)
         durations.append(time.perf_counter() - begin)
     # The best tenth: what the look-up costs when nobody else uses the computer.
-    assert sorted(durations)[30] < 1e-3
+    limit_s = 1e-3 if filled.path is not None else 5e-3
+    assert sorted(durations)[30] < limit_s

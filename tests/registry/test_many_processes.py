@@ -3,7 +3,6 @@
 import os
 import signal
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,14 +17,14 @@ from tests.registry.conftest import MJD, Maker, read_made_up_tables
 EACH = 6
 
 
-def _open(path: Path) -> CalibrationRegistry:
-    return CalibrationRegistry(str(path), inspect=read_made_up_tables)
+def _open(address: str) -> CalibrationRegistry:
+    return CalibrationRegistry(address, inspect=read_made_up_tables)
 
 
-def _register(path: Path, new: NewCaltableSet, barrier: Any, results: Any) -> None:
+def _register(address: str, new: NewCaltableSet, barrier: Any, results: Any) -> None:
     try:
         barrier.wait(300)
-        registry = _open(path)
+        registry = _open(address)
         for _ in range(EACH):
             registry.register(new)
         results.put("")
@@ -33,10 +32,10 @@ def _register(path: Path, new: NewCaltableSet, barrier: Any, results: Any) -> No
         results.put(repr(error))
 
 
-def _look_up(path: Path, barrier: Any, results: Any) -> None:
+def _look_up(address: str, barrier: Any, results: Any) -> None:
     try:
         barrier.wait(300)
-        registry = _open(path)
+        registry = _open(address)
         last = 0
         for _ in range(60):
             # The seed guarantees an answer: replacing a version never opens a hole.
@@ -48,10 +47,10 @@ def _look_up(path: Path, barrier: Any, results: Any) -> None:
         results.put(repr(error))
 
 
-def _retire_and_register(path: Path, new: NewCaltableSet, barrier: Any, results: Any) -> None:
+def _retire_and_register(address: str, new: NewCaltableSet, barrier: Any, results: Any) -> None:
     try:
         barrier.wait(300)
-        registry = _open(path)
+        registry = _open(address)
         for i in range(EACH):
             registry.register(new)
             registry.retire(new.name, f"round {i}")
@@ -60,24 +59,23 @@ def _retire_and_register(path: Path, new: NewCaltableSet, barrier: Any, results:
         results.put(repr(error))
 
 
-def test_nothing_is_lost_and_no_look_up_ever_sees_a_hole(tmp_path: Path, new_set: Maker) -> None:
-    path = tmp_path / "r.sqlite3"
+def test_nothing_is_lost_and_no_look_up_ever_sees_a_hole(address: str, new_set: Maker) -> None:
     new = new_set("shared", types=[CaltableType.K, CaltableType.GP])
-    _open(path).register(new)
+    _open(address).register(new)
     barrier, results = APART.Barrier(10), APART.Queue()
     elsewhere = [replace(new, name=f"own{i}", mid_mjd=MJD + 0.5) for i in range(2)]
     processes = [
         *(
-            APART.Process(target=_register, args=(path, new, barrier, results), daemon=True)
+            APART.Process(target=_register, args=(address, new, barrier, results), daemon=True)
             for _ in range(4)
         ),
         *(
-            APART.Process(target=_look_up, args=(path, barrier, results), daemon=True)
+            APART.Process(target=_look_up, args=(address, barrier, results), daemon=True)
             for _ in range(4)
         ),
         *(
             APART.Process(
-                target=_retire_and_register, args=(path, other, barrier, results), daemon=True
+                target=_retire_and_register, args=(address, other, barrier, results), daemon=True
             )
             for other in elsewhere
         ),
@@ -87,7 +85,7 @@ def test_nothing_is_lost_and_no_look_up_ever_sees_a_hole(tmp_path: Path, new_set
     assert [results.get(timeout=60) for _ in processes] == [""] * 10
     for process in processes:
         process.join()
-    registry = _open(path)
+    registry = _open(address)
     versions = sorted(s.version for s in registry.list_sets(name="shared"))
     assert versions == list(range(1, 4 * EACH + 2))
     assert [s.version for s in registry.list_sets(status=SetStatus.ACTIVE)] == [4 * EACH + 1]
@@ -102,7 +100,7 @@ def test_nothing_is_lost_and_no_look_up_ever_sees_a_hole(tmp_path: Path, new_set
         assert sorted(s.reasons[0] for s in retired) == [f"round {i}" for i in range(EACH)]
 
 
-def _register_and_die(path: Path, new: NewCaltableSet, statement: int) -> None:
+def _register_and_die(address: str, new: NewCaltableSet, statement: int) -> None:
     seen = 0
 
     def die(*_: Any) -> None:
@@ -111,14 +109,14 @@ def _register_and_die(path: Path, new: NewCaltableSet, statement: int) -> None:
         if seen > statement:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    registry = _open(path)
+    registry = _open(address)
     sa.event.listen(registry._writer, "after_cursor_execute", die)
     registry.register(new)
     os._exit(0)
 
 
-def _rows(path: Path) -> dict[str, int]:
-    with _open(path).read() as connection:
+def _rows(address: str) -> dict[str, int]:
+    with _open(address).read() as connection:
         return {
             t.name: connection.scalar(sa.select(sa.func.count()).select_from(t)) or 0
             for t in metadata.sorted_tables
@@ -126,22 +124,21 @@ def _rows(path: Path) -> dict[str, int]:
 
 
 def test_kill_9_after_any_statement_of_a_registration_leaves_nothing_of_it(
-    tmp_path: Path, new_set: Maker
+    address: str, new_set: Maker
 ) -> None:
-    path = tmp_path / "r.sqlite3"
-    first = _open(path).register(new_set(types=[CaltableType.K]))
-    before = _rows(path)
+    first = _open(address).register(new_set(types=[CaltableType.K]))
+    before = _rows(address)
     new = new_set(declination_deg=33.0)
     killed = 0
     while True:
-        process = APART.Process(target=_register_and_die, args=(path, new, killed), daemon=True)
+        process = APART.Process(target=_register_and_die, args=(address, new, killed), daemon=True)
         process.start()
         process.join()
         if process.exitcode == 0:
             break
         assert process.exitcode == -signal.SIGKILL
-        assert _rows(path) == before
-        assert _open(path).active(MJD).set == first
+        assert _rows(address) == before
+        assert _open(address).active(MJD).set == first
         killed += 1
     assert killed >= 6
-    assert _open(path).active(MJD).set.version == 2
+    assert _open(address).active(MJD).set.version == 2
