@@ -47,6 +47,7 @@ def status(
     from contimg_resources.products.model import ObservationState
     from contimg_resources.products.store import ProductsStore
     from contimg_resources.registry.store import CalibrationRegistry
+    from contimg_resources.steps.present import present_problems
 
     settings = given_settings()
     products = ProductsStore(settings.products_address, create=False)
@@ -55,6 +56,8 @@ def status(
     sets = {s.value: n for s, n in registry.counts().items()}
     failed = products.list_observations(state=ObservationState.FAILED, limit=_SHOWN_FAILURES)
     latest = products.list_observations(limit=1)
+    rejected = products.rejections.list()
+    problems = tuple(present_problems(settings, products, registry))
     told: dict[str, Any] = {
         "state": settings.state,
         "ms_dir": watched_directory(settings.state) or settings.incoming_dir,
@@ -64,6 +67,8 @@ def status(
         "latest": latest[0] if latest else None,
         "caltable_sets": sets,
         "failed": failed,
+        "rejected": rejected,
+        "problems": problems,
     }
     if as_json:
         print_json(told)
@@ -76,6 +81,7 @@ def status(
             f"directory of sub-band files: {told['uvh5_dir']}",
             "observations: " + _counts(told["observations"]),
             "caltable sets: " + _counts(sets),
+            *(f"problem: {problem}" for problem in problems),
         ]
     )
     if latest:
@@ -85,6 +91,12 @@ def status(
             ("failed", "step", "reason"),
             [(r.key, r.step, r.reason) for r in failed],
             title=f"The latest failures ({told['observations']['failed']} in total)",
+        )
+    if rejected:
+        print_table(
+            ("rejected", "reason"),
+            [(one.name, one.reason) for one in rejected[:_SHOWN_FAILURES]],
+            title=f"The latest rejected deliveries ({len(rejected)} in total)",
         )
 
 

@@ -4,6 +4,7 @@ Belongs here: arguments and waiting. Doesn't: starting and ending (`.platform`).
 """
 
 import signal
+import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
@@ -16,9 +17,12 @@ from contimg_resources.cli.given import environment_of, given_settings
 from contimg_resources.core.errors import PlatformError
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from contimg_resources.settings import Settings
 
 _LOOK_S = 2.0
+_PING_S = 60.0
 
 
 def up(
@@ -89,8 +93,10 @@ def up(
         remark(f"MS directory {settings.incoming_dir}; state {settings.state}; Ctrl-C stops it")
         remark(f"directory of sub-band files {settings.incoming_uvh5_dir}")
         say("serving", None)
+        ping = _Ping(settings.alerts.ping_url)
         try:
             while True:
+                ping.send()
                 for restart in platform.keep_alive():
                     _tell(settings, str(restart))
                     remark(str(restart))
@@ -99,6 +105,29 @@ def up(
             _tell(settings, f"the platform ended: {end.message}", at_once=True)
             raise
     remark("contimg is down")
+
+
+class _Ping:
+    """A sign of life every minute, for a service that notices when there is none."""
+
+    def __init__(self, url: "SecretStr | None") -> None:
+        self._url = url
+        self._next_s = 0.0
+
+    def send(self) -> None:
+        """Send one when it is due, beside whatever this process does."""
+        if self._url is None or time.monotonic() < self._next_s:
+            return
+        self._next_s = time.monotonic() + _PING_S
+        threading.Thread(target=self._ask, daemon=True).start()
+
+    def _ask(self) -> None:
+        import requests
+
+        assert self._url is not None
+        # The service notices what doesn't arrive. The address is a secret: no message names it.
+        with suppress(requests.RequestException):
+            requests.get(self._url.get_secret_value(), timeout=10).close()
 
 
 def _tell(settings: "Settings", what: str, *, at_once: bool = False) -> None:

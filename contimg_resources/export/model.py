@@ -50,6 +50,14 @@ class Count(Part):
     n: int
 
 
+class RejectionItem(Part):
+    """A delivery that lies in a watched directory and can't be used."""
+
+    name: str
+    reason: str
+    since_mjd: float
+
+
 class Status(Part):
     """Status of the night: the 24 hours before the end of the latest observation."""
 
@@ -70,6 +78,12 @@ class Status(Part):
     n_stale: int = 0
     n_candidates_in_progress: int = 0
     n_variables: int = 0
+    silence_min: float | None = Field(
+        None, description="Minutes without an observation after which something is wrong."
+    )
+    rejections: tuple[RejectionItem, ...] = Field(
+        (), description="Deliveries that can't be used, the latest ones first."
+    )
     problems: tuple[str, ...] = Field((), description="Problems that need attention.")
 
 

@@ -13,6 +13,7 @@ from contimg_resources.core.naming import StateLayout
 from contimg_resources.products.epochs import EpochRecord, MosaicRecord
 from contimg_resources.products.events import CandidateRecord, MarkRecord
 from contimg_resources.products.model import AppliedSet, ImageRecord, ObservationRecord
+from contimg_resources.products.rejections import Rejection
 from contimg_resources.registry.lookup import ActiveSet
 from contimg_resources.registry.model import CaltableSet
 from contimg_resources.variability.model import (
@@ -53,6 +54,8 @@ class PlatformState:
     cards: Path = field(default_factory=Path)  #: Directory of the candidates' cards.
     cutouts_of: CutoutsOf = no_cutouts  #: Returns the cutouts of a source.
     shortage: str = ""  #: Description of low disk space; empty if there is enough.
+    rejections: tuple[Rejection, ...] = ()  #: Deliveries that can't be used, the latest first.
+    silence_min: float | None = None  #: Minutes without an observation that are too many.
     damaged: tuple[str, ...] = ()  #: Descriptions of unreadable files.
     #: Right ascension of the centre of each image that was made elsewhere, by partition key, ICRS
     #: degrees: that telescope may not have observed on the meridian.

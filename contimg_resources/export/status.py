@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from contimg_resources.export.candidates import is_complete
-from contimg_resources.export.model import Count, Status
+from contimg_resources.export.model import Count, RejectionItem, Status
 from contimg_resources.export.pages import MJD_DECIMALS, finite, rounded
 from contimg_resources.export.state import PlatformState
 from contimg_resources.products.epochs import EpochRecord, MosaicRecord, MosaicState
@@ -26,6 +26,7 @@ _NIGHT_DAYS = 1.0
 _MAX_KINDS = 8
 _WINDOW_DAYS = 0.1
 _LONGEST_REASON = 300
+_MAX_REJECTIONS = 100
 _NUMBER = re.compile(r"\d[\d.]*")
 
 
@@ -42,6 +43,15 @@ def night_status(state: PlatformState) -> Status:
         n_stale=len(state.stale),
         n_candidates_in_progress=len(in_progress),
         n_variables=n_variables,
+        silence_min=state.silence_min,
+        rejections=tuple(
+            RejectionItem(
+                name=one.name,
+                reason=one.reason[:_LONGEST_REASON],
+                since_mjd=rounded(one.since_mjd, MJD_DECIMALS),
+            )
+            for one in state.rejections[:_MAX_REJECTIONS]
+        ),
         problems=tuple(_standing_problems(state)),
     )
     if not state.observations:
@@ -104,6 +114,9 @@ def _standing_problems(state: PlatformState) -> Iterator[str]:
         )
     if state.shortage:
         yield state.shortage
+    # The last of each kind is the one that is shown.
+    rejected = [(one.name, one.reason) for one in reversed(state.rejections)]
+    yield from _grouped("delivery", "rejected", rejected)
     yield from state.damaged
     for record in state.candidates:
         if not is_complete(record):

@@ -33,6 +33,7 @@ from contimg_resources.products.recording import (
     read_description,
     record_arrival,
 )
+from contimg_resources.products.rejections import Rejections
 from contimg_resources.products.rows import EVENTS, OBSERVATIONS
 from contimg_resources.products.sub_bands import SubBandProducts
 from contimg_resources.products.tables import metadata, observation_events, observations
@@ -100,6 +101,11 @@ class ProductsStore(ArtefactStore):
     def events(self) -> EventProducts:
         """Candidates, marks and alerts."""
         return EventProducts(self)
+
+    @property
+    def rejections(self) -> Rejections:
+        """Deliveries that can't be used."""
+        return Rejections(self)
 
     # Observations ----------------------------------------------------------------------------
 

@@ -242,3 +242,13 @@ alerts = sa.Table(
     sa.Column("next_try_mjd", sa.Double),
     sa.Column("claimed_until_mjd", sa.Double),
 )
+
+#: One row for each delivery that is in a watched directory and was rejected.
+rejections = sa.Table(
+    "rejections",
+    metadata,
+    sa.Column("directory", StoredPath, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("since_mjd", sa.Double, nullable=False),
+)

@@ -44,6 +44,17 @@ class AlertSettings(Section):
         None,
         description="Address of the dashboard for links in alerts: `https://example.org/contimg/`.",
     )
+    ping_url: SecretStr | None = Field(
+        None,
+        description="Address that the platform asks for every minute while it works, such as that "
+        "of a check on healthchecks.io, which notices when the platform or its computer is down.",
+    )
+    silence_min: float | None = Field(
+        30.0,
+        gt=0,
+        description="Minutes without an observation after which the dashboard and `contimg status` "
+        "say so and an alert is sent, once; None: never.",
+    )
     rms_factor: float = Field(
         1.5,
         gt=1,

@@ -177,14 +177,14 @@ class Settings(BaseSettings):
             mode="json",
             exclude_defaults=True,
             exclude_none=True,
-            exclude={"state": True, "alerts": {"webhook", "smtp_password"}},
+            exclude={"state": True, "alerts": {"webhook", "smtp_password", "ping_url"}},
         )
         for name in ("registry_url", "products_url"):
             if values.get(name):
                 values[name] = without_password(values[name])
         return (
-            "# Without secrets (alerts.webhook, alerts.smtp_password, passwords of databases).\n"
-            f"{tomlkit.dumps(values)}"
+            "# Without secrets (alerts.webhook, alerts.smtp_password, alerts.ping_url, passwords\n"
+            f"# of databases).\n{tomlkit.dumps(values)}"
         )
 
 

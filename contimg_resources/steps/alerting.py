@@ -36,6 +36,7 @@ from contimg_resources.alerts.quality import (
     quality_alerts,
 )
 from contimg_resources.alerts.quality import KIND as QUALITY
+from contimg_resources.alerts.silence import silence_alerts
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.errors import VariabilityFailed, rejecting
 from contimg_resources.core.keys import day_key
@@ -159,6 +160,13 @@ def _new(
         found += _new_calibration(workshop, now_mjd)
     with rejecting(failed, "failures"):
         found += _new_failures(workshop, now_mjd)
+    with rejecting(failed, "silence"):
+        last = workshop.products.list_observations(limit=1)
+        found += silence_alerts(
+            last[0] if last else None,
+            patience_min=workshop.settings.alerts.silence_min,
+            now_mjd=now_mjd,
+        )
     if with_quality:
         with rejecting(failed, QUALITY):
             found += _new_quality(workshop, now_mjd)

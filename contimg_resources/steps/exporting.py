@@ -166,6 +166,8 @@ def read_state(workshop: Workshop) -> PlatformState:
         cards=layout.candidates,
         cutouts_of=_cutouts_of(workshop),
         shortage=shortage(workshop.settings) or unwritable(workshop.settings),
+        rejections=products.rejections.list(),
+        silence_min=workshop.settings.alerts.silence_min,
         damaged=damaged,
         elsewhere_ra_deg={
             o.key: products.observation(o.key).fields[0].ra_deg

@@ -226,6 +226,11 @@ def scan_directory(
                 still_aside[name] = ""
             else:
                 aside[name] = RejectedDelivery(candidate.path, reason)
+    workshop.products.rejections.update(
+        settings.incoming_dir,
+        {name: one.reason for name, one in aside.items()},
+        standing=[*still_aside, *left],
+    )
     return ScanResult(
         arrivals=tuple(arrivals),
         rejected=tuple(aside.values()),

@@ -376,10 +376,17 @@ class _Scan:
         most = max(0, min(_MOST_REPORTED, MAX_REMEMBERED - len(old)))
         told = [name for name in digests if reported.get(name) != digests[name]][:most]
         first = list(self.aside)[:MAX_REMEMBERED]
+        refused = {name: why for name, (_, why) in self.refused.items()}
+        self._workshop.products.rejections.update(
+            self._workshop.settings.incoming_uvh5_dir,
+            refused,
+            # Of some files the headers weren't read yet.
+            standing=reported if self.n_left else (),
+        )
         return SubBandScanResult(
             arrivals=tuple(self.arrivals),
             rejected=tuple(RejectedDelivery(*self.refused[name]) for name in told),
-            refused={name: why for name, (_, why) in self.refused.items()},
+            refused=refused,
             n_known=self.n_known,
             waiting=self.waiting,
             n_left=self.n_left,

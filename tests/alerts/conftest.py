@@ -42,6 +42,8 @@ def mail() -> Iterator[MailServer]:
 
 
 def make_workshop(root: Path, **alerts: Any) -> Workshop:
+    # The made-up observations are few, with hours between them.
+    alerts = {"silence_min": None} | alerts
     settings = Settings(state=root / "state", alerts=AlertSettings(**alerts))
     settings.state.mkdir(parents=True, exist_ok=True)
     return Workshop(

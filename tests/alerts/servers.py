@@ -23,6 +23,8 @@ class Hook(ThreadingHTTPServer):
         self.delay_s = 0.0
         self.bodies: list[bytes] = []
         self.location = ""
+        #: Paths that were asked for with GET.
+        self.asked: list[str] = []
 
     @property
     def url(self) -> str:
@@ -45,6 +47,7 @@ class _Posted(BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_GET(self) -> None:
+        self.server.asked.append(self.path)
         self.send_response(200)
         self.end_headers()
 

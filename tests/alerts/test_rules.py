@@ -9,6 +9,7 @@ from contimg_resources.alerts.calibration import calibration_alerts
 from contimg_resources.alerts.candidates import candidate_alerts
 from contimg_resources.alerts.failures import failure_alerts
 from contimg_resources.alerts.quality import quality_alerts
+from contimg_resources.alerts.silence import silence_alerts
 from contimg_resources.products.dips import FittedDip
 from contimg_resources.products.events import CandidateState, Mark, MarkRecord
 from contimg_resources.products.model import ImageNoise, ObservationRecord, ObservationState
@@ -241,3 +242,20 @@ def test_a_spell_of_failures_is_told_at_once_and_then_once_a_day() -> None:
         "failures:2026-01-03": pytest.approx(61_044.0, abs=0.01),
         "failures:2026-01-04": pytest.approx(61_044.39, abs=0.01),
     }
+
+
+def test_a_telescope_that_falls_silent_is_told_once_and_a_past_season_never() -> None:
+    last = record(NOW)
+
+    def told(minutes: float, patience_min: float | None = 30.0) -> tuple[str, ...]:
+        now_mjd = last.end_mjd + minutes / 1440
+        alerts = silence_alerts(last, patience_min=patience_min, now_mjd=now_mjd)
+        return tuple(f"{a.key}: {a.text}" for a in alerts)
+
+    assert told(29) == told(31, None) == told(25 * 60) == told(400 * 1440) == ()
+    assert silence_alerts(None, patience_min=30.0, now_mjd=NOW) == ()
+    (first,), (later,) = told(31), told(300)
+    assert first.startswith(f"silence:{last.key}: No observation for 31 min; the last one")
+    assert "ended at 2026-01-01T14:26 UTC" in first
+    # The key of both is the same: the second isn't sent.
+    assert later.startswith(f"silence:{last.key}: No observation for 5 h")

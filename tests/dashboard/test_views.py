@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
+from contimg_resources.export import model
 from contimg_resources.photometry.model import Flag, words
 from tests.dashboard.conftest import WIDTHS, go, needs_browser, shown
 from tests.dashboard.made_up_export import (
@@ -307,6 +308,42 @@ def test_an_old_export_says_so(
     page.reload()
     shown(page, "sky")
     assert "This export is 2.1 h old" in page.locator("#old").text_content()
+    go(page, address, "tonight")
+    said = page.locator("#problems").text_content()
+    assert "This page shows an export that is 2.1 h old" in said
+    assert "good" not in page.locator("#problems").get_attribute("class")
+
+
+@needs_browser
+def test_nothing_is_green_beside_an_expired_set_a_silence_or_a_rejected_delivery(
+    address: str, new_page: Callable[..., Any], export: MadeUpExport
+) -> None:
+    page = new_page()
+
+    def problems(**status: Any) -> str:
+        export.write_index(problems=(), silence_min=30.0, **status)
+        go(page, address, "observations")
+        page.reload()
+        go(page, address, "tonight")
+        return str(page.locator("#problems").text_content())
+
+    now = export.now_mjd
+    try:
+        good = {"end_mjd": now, "active_set": "3C48_1", "active_set_until_mjd": now + 1}
+        assert problems(**good) == "No problems"
+        expired = problems(**good | {"active_set_until_mjd": now - 4.0})
+        assert "No caltable set is valid now: 3C48_1 expired 4.0 days ago." in expired
+        silent = problems(**good | {"end_mjd": now - 4.0})
+        assert "No observation for 4.0 days: is the correlator running?" in silent
+        rejection = model.RejectionItem(name="bad<b>.ms", reason="no rows", since_mjd=now)
+        problems(**good | {"rejections": (rejection,)})
+        go(page, address, "observations")
+        page.locator("#observations-state").select_option("rejected")
+        row = page.locator("tbody tr")
+        assert "bad<b>.ms" in row.text_content()
+        assert "no rows" in row.text_content()
+    finally:
+        export.write_index()
 
 
 @needs_browser

@@ -2,6 +2,8 @@
 // display.
 
 const SCHEMA_VERSION = 2;
+/** Age of an export that may be out of date: a running platform writes one after every image. */
+export const OLD_DAYS = 30 / 1440;
 
 /** Columns of a document that continue from page to page; the others are in its first page. */
 const GROWING = {

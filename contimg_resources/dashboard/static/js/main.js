@@ -2,7 +2,7 @@
 // minute. Doesn't: any view.
 
 import { beside, el } from "./elements.js";
-import { LoadFailure, loadIndex } from "./loading.js";
+import { LoadFailure, loadIndex, OLD_DAYS } from "./loading.js";
 import { lengthText, nowMjd, utcText } from "./times.js";
 import * as calibration from "./views/calibration.js";
 import * as candidates from "./views/candidates.js";
@@ -18,7 +18,6 @@ import * as variables from "./views/variables.js";
 const VIEWS = { tonight, sky, quality, calibration, variables, lightcurves, candidates, observations, mosaics };
 
 const RELOAD_MS = 60_000;
-const OLD_DAYS = 30 / 1440;
 
 const main = document.getElementById("main");
 const live = document.getElementById("live");

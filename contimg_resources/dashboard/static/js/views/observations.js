@@ -15,18 +15,19 @@ const lacking = (o) => (o.missing_sub_bands?.length ? `without sub-bands ${o.mis
 
 const COLUMNS = [
   { name: "Observation", of: (o) => o.key, show: (o) => el("span", { class: "id" }, o.key) },
-  { name: "Mid-time (UTC)", of: (o) => o.mid_mjd, show: (o) => utcText(o.mid_mjd) },
+  { name: "Mid-time (UTC)", of: (o) => o.mid_mjd, show: (o) => (o.mid_mjd === null ? "–" : utcText(o.mid_mjd)) },
   { name: "State", of: (o) => o.state, show: (o) => el("span", { class: `state ${o.state}` }, o.state) },
   { name: "Reason", of: (o) => o.reason, show: (o) => el("span", { class: "prose" }, [o.reason, lacking(o)].filter(Boolean).join("; ")) },
   { name: "Caltable set", of: (o) => o.set_name, show: (o) => (o.set_name ? el("span", { class: "id" }, o.set_name, o.borrowed ? " (borrowed)" : "", o.stale ? " (stale)" : "") : "–") },
   { name: "Calibrator", of: (o) => o.calibrator },
-  { name: "RA, Dec on the meridian", of: (o) => o.ra_deg, show: (o) => position(o.ra_deg, o.dec_deg) },
+  { name: "RA, Dec on the meridian", of: (o) => o.ra_deg, show: (o) => (o.ra_deg === undefined ? "–" : position(o.ra_deg, o.dec_deg)) },
   { name: "Strip", of: (o) => o.dec_deg, show: (o) => degrees(o.dec_deg), number: true },
 ];
 
 export async function show(index) {
   const document = await loadDocument(index, "observations");
-  const all = document?.observations ?? [];
+  const rejected = (index.status.rejections ?? []).map((r) => ({ key: r.name, mid_mjd: null, state: "rejected", reason: r.reason }));
+  const all = [...(document?.observations ?? []), ...rejected];
   const chosen = keep("observations", { state: "", text: "" });
   const place = el("div");
   const said = el("p", { class: "dim", role: "status" });

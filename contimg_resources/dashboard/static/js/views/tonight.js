@@ -2,7 +2,7 @@
 // Doesn't: history.
 
 import { el } from "../elements.js";
-import { loadDocument } from "../loading.js";
+import { loadDocument, OLD_DAYS } from "../loading.js";
 import { counted, digits, fixed } from "../numbers.js";
 import { lengthText, nowMjd, utcText } from "../times.js";
 import { candidateTable } from "./candidates.js";
@@ -16,6 +16,18 @@ const SOON_DAYS = 3 / 24;
 /** An image is made every five minutes. */
 const LATE_DAYS = 30 / 1440;
 
+/** What has become wrong by the clock, which an export can't know. */
+function presentProblems(index, now) {
+  const { status } = index;
+  const found = [];
+  const age = now - index.generated_mjd;
+  if (age > OLD_DAYS) found.push(`This page shows an export that is ${lengthText(age)} old: is the platform running?`);
+  const silent = status.end_mjd === null ? 0 : now - status.end_mjd;
+  if (status.silence_min && silent > status.silence_min / 1440) found.push(`No observation for ${lengthText(silent)}: is the correlator running?`);
+  if (status.active_set && status.active_set_until_mjd !== null && status.active_set_until_mjd <= now) found.push(`No caltable set is valid now: ${status.active_set} expired ${lengthText(now - status.active_set_until_mjd)} ago.`);
+  return found;
+}
+
 const STATES = ["imaged", "calibrated", "solved", "arrived", "waiting", "interrupted", "failed"];
 
 function tile(name, value, details, kind = "") {
@@ -25,11 +37,12 @@ function tile(name, value, details, kind = "") {
 function image(status, index, now) {
   if (status.last_image_mjd === null) return tile("Last image", "none", "No images in these 24 hours.", "warn");
   const age = now - status.last_image_mjd;
+  // Without a newer export the images since then are unknown.
   return tile(
     "Last image",
     `${lengthText(age)} ago`,
     [`${utcText(status.last_image_mjd)} UTC, ${lengthText(index.generated_mjd - status.last_image_mjd)} before the export`],
-    index.generated_mjd - status.last_image_mjd > LATE_DAYS ? "warn" : "",
+    age > LATE_DAYS ? "warn" : "",
   );
 }
 
@@ -88,15 +101,16 @@ const status = (index) => index.status;
 export async function show(index) {
   const { status } = index;
   const now = nowMjd();
+  const problems = [...presentProblems(index, now), ...status.problems];
   const span = status.end_mjd === null ? "No observations yet." : `${utcText(status.start_mjd)} to ${utcText(status.end_mjd)} UTC (MJD ${fixed(status.start_mjd, 3)} to ${fixed(status.end_mjd, 3)}): the 24 hours before the latest observation's end.`;
   return [
     el("h1", { tabindex: -1 }, title),
     el("p", { class: "lead" }, span),
     el(
       "section",
-      { class: `panel ${status.problems.length ? "warn" : "good"}`, id: "problems" },
-      el("h2", {}, status.problems.length ? `Needs attention: ${counted(status.problems.length, "problems")}` : "No problems"),
-      status.problems.length ? el("ul", {}, status.problems.map((problem) => el("li", {}, problem))) : null,
+      { class: `panel ${problems.length ? "warn" : "good"}`, id: "problems" },
+      el("h2", {}, problems.length ? `Needs attention: ${counted(problems.length, "problems")}` : "No problems"),
+      problems.length ? el("ul", {}, problems.map((problem) => el("li", {}, problem))) : null,
     ),
     el(
       "div",
