@@ -6,7 +6,8 @@ Belongs here: arguments and waiting. Doesn't: starting and ending (`.platform`).
 import signal
 import threading
 import time
-from contextlib import suppress
+from collections import Counter
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -41,6 +42,15 @@ def up(
             help="Port on 127.0.0.1 of a second web interface, on which nothing can be started.",
         ),
     ] = None,
+    metrics: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            metavar="PORT",
+            help="Port on 127.0.0.1 of metrics for Prometheus (`/metrics`).",
+        ),
+    ] = None,
     read_only: Annotated[
         bool,
         typer.Option("--read-only", help="Serve a web interface on which nothing can be started."),
@@ -56,6 +66,7 @@ def up(
 
     Example: `contimg up --state /data/contimg --ms-dir /data/ms/5min --uvh5-dir /data/incoming`
     """
+    from contimg_resources.cli.metrics import MetricsServer, PlatformMetrics
     from contimg_resources.cli.platform import Platform
     from contimg_resources.steps.disk_space import keep_reserve
     from contimg_resources.steps.retention import free_without_stores
@@ -81,7 +92,13 @@ def up(
         read_only=read_only,
         onlookers_port=onlookers,
     )
-    with suppress(KeyboardInterrupt), platform, progress("up") as say:
+    restarts: Counter[str] = Counter()
+    measured = (
+        nullcontext()
+        if metrics is None
+        else MetricsServer(PlatformMetrics(settings, platform.runs, lambda: restarts), metrics)
+    )
+    with suppress(KeyboardInterrupt), measured, platform, progress("up") as say:
         say("starting Dagster", None)
         platform.wait_until_ready()
         if not read_only:
@@ -90,6 +107,8 @@ def up(
         remark(f"contimg is up: {platform.address}")
         if onlookers is not None:
             remark(f"for onlookers: http://127.0.0.1:{onlookers}")
+        if metrics is not None:
+            remark(f"metrics: http://127.0.0.1:{metrics}/metrics")
         remark(f"MS directory {settings.incoming_dir}; state {settings.state}; Ctrl-C stops it")
         remark(f"directory of sub-band files {settings.incoming_uvh5_dir}")
         say("serving", None)
@@ -98,6 +117,7 @@ def up(
             while True:
                 ping.send()
                 for restart in platform.keep_alive():
+                    restarts[restart.name] += 1
                     _tell(settings, str(restart))
                     remark(str(restart))
                 time.sleep(_LOOK_S)
