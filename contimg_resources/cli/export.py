@@ -64,24 +64,33 @@ def dashboard(
         str,
         typer.Option(help="Address to listen on; by default only this machine has access."),
     ] = "127.0.0.1",
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Let nobody mark candidates in the browser.")
+    ] = False,
 ) -> None:
     """Serve the dashboard: the night, the sky, light curves and candidates, until Ctrl-C.
 
     The dashboard shows the documents from `contimg export` and checks for a newer export every
-    minute; it reads no database and needs no running platform. The command writes the dashboard's
+    minute; it needs no running platform. Candidates are marked in the browser: on this computer by
+    its user, through a proxy or with tokens by others (settings `dashboard.*`); who marked what is
+    in `logs/vetting.log` of the state directory. With `--dir` or `--read-only` nobody marks.
+    The command writes the dashboard's
     files beside the documents, so that any web server can serve that directory instead. Exit code 1
     when there is no export yet.
 
     Example: `contimg dashboard --state /data/contimg --port 8000`
     """
     from contimg_resources.dashboard.serving import DashboardServer, install_dashboard
+    from contimg_resources.dashboard.vetting import open_vetting
 
     if state is not None and directory is not None:
         raise typer.BadParameter("give only one of the two", param_hint="--state, --dir")
     # A service manager's stop is as good an end as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    shown = directory.absolute() if directory else given_settings(state=state).export_dir
-    with suppress(KeyboardInterrupt), DashboardServer(shown, host, port) as server:
+    settings = given_settings(state=state)
+    shown = directory.absolute() if directory else settings.export_dir
+    vetting = None if directory or read_only else open_vetting(settings, host)
+    with suppress(KeyboardInterrupt), DashboardServer(shown, host, port, vetting) as server:
         install_dashboard(shown)
         named = f"[{host}]" if ":" in host else host
         remark(f"dashboard: http://{named}:{server.port}/ of {shown}; Ctrl-C stops it")

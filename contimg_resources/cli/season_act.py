@@ -117,8 +117,11 @@ def print_season(season: "SeasonResult") -> None:
 def dashboard_of(workshop: "Workshop") -> Iterator[str]:
     """Serve the dashboard of the export, and yield its address."""
     from contimg_resources.dashboard.serving import DashboardServer
+    from contimg_resources.dashboard.vetting import open_vetting
 
-    with DashboardServer(workshop.settings.export_dir, "127.0.0.1", 0) as server:
+    settings, host = workshop.settings, "127.0.0.1"
+    vetting = open_vetting(settings, host)
+    with DashboardServer(settings.export_dir, host, 0, vetting) as server:
         serving = threading.Thread(target=server.serve_forever, daemon=True)
         serving.start()
         try:

@@ -13,17 +13,23 @@ from functools import partial
 from pathlib import Path
 
 import uvicorn
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse, Response
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import ExportFailed
+from contimg_resources.dashboard.vetting import Vetting
 
 _STATIC = Path(__file__).parent / "static"
 
 INDEX = "index.json"
+#: Address of what answers requests, below that of the dashboard.
+PROGRAMS = "api"
 
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -75,7 +81,9 @@ def install_dashboard(directory: Path) -> None:
 
 
 class DashboardServer(uvicorn.Server):
-    """A server for the files of an export directory, which answers GET and HEAD.
+    """A server for the files of an export directory, and for marks made in the browser.
+
+    Without `vetting` it answers GET and HEAD, and the dashboard shows the marks of the export.
 
     The address is in use from the beginning, and free again at the end of the context. Port 0 is a
     free one, which is in `port`.
@@ -86,7 +94,9 @@ class DashboardServer(uvicorn.Server):
         If there is no ``index.json``, or the address can't be used.
     """
 
-    def __init__(self, directory: Path, host: str, port: int) -> None:
+    def __init__(
+        self, directory: Path, host: str, port: int, vetting: Vetting | None = None
+    ) -> None:
         if not (directory / INDEX).is_file():
             raise ExportFailed(
                 f"no {INDEX} in {directory}: write it with `contimg export`",
@@ -104,7 +114,7 @@ class DashboardServer(uvicorn.Server):
         self.port = int(self._listening.getsockname()[1])
         super().__init__(
             uvicorn.Config(
-                _Files(directory=directory.resolve()),
+                _application(directory.resolve(), vetting),
                 # The parser in Python refuses what the other one repairs.
                 http="h11",
                 ws="none",
@@ -141,6 +151,29 @@ class DashboardServer(uvicorn.Server):
 
 def _write(content: bytes, place: Path) -> None:
     place.write_bytes(content)
+
+
+def _application(directory: Path, vetting: Vetting | None) -> ASGIApp:
+    files = _Files(directory=directory)
+    if vetting is None:
+        return files
+    return Starlette(
+        routes=[
+            Mount(f"/{PROGRAMS}", routes=vetting.routes),
+            Route("/", _live_page, methods=["GET", "HEAD"]),
+            Route("/index.html", _live_page, methods=["GET", "HEAD"]),
+            Mount("/", files),
+        ]
+    )
+
+
+def _live_page(request: Request) -> Response:
+    """Return the page with the address of the programs: a copy of the files has none."""
+    page = (_STATIC / "index.html").read_text()
+    known = f'<meta name="contimg-programs" content="{PROGRAMS}/">\n</head>'
+    return HTMLResponse(
+        page.replace("</head>", known, 1), headers={**_HEADERS, "Cache-Control": "no-cache"}
+    )
 
 
 class _Files(StaticFiles):

@@ -16,6 +16,7 @@ from contimg_resources.settings.observations import (
 )
 from contimg_resources.settings.platform import (
     AlertSettings,
+    DashboardSettings,
     ExportSettings,
     RetentionSettings,
     SensorSettings,
@@ -37,6 +38,7 @@ __all__ = [
     "CasaSettings",
     "CatalogueSettings",
     "CutoutSettings",
+    "DashboardSettings",
     "EseSettings",
     "ExportSettings",
     "ImagingSettings",

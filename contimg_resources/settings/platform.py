@@ -1,4 +1,4 @@
-"""Settings of the platform: export, alerts, sensors, retention.
+"""Settings of the platform: export, dashboard, alerts, sensors, retention.
 
 Belongs here: one model for each. Doesn't: data processing (see `.observations` and `.surveys`).
 """
@@ -23,6 +23,22 @@ class ExportSettings(Section):
         90.0,
         gt=0,
         description="Span of the observations, images and mosaics in the documents, days.",
+    )
+
+
+class DashboardSettings(Section):
+    """Who may mark candidates in the browser."""
+
+    user_header: str | None = Field(
+        None,
+        description="Header in which a reverse proxy passes the name of the person, such as "
+        "`X-Remote-User`. Set it only where nobody reaches the dashboard but through the proxy, "
+        "and the proxy removes that header from requests.",
+    )
+    tokens: Path | None = Field(
+        None,
+        description="File of the people who sign in with a token: in each line a name and the "
+        "SHA-256 of the token. None, without a header: on this computer alone its user may mark.",
     )
 
 

@@ -29,6 +29,7 @@ from contimg_resources.settings.observations import (
 )
 from contimg_resources.settings.platform import (
     AlertSettings,
+    DashboardSettings,
     ExportSettings,
     RetentionSettings,
     SensorSettings,
@@ -93,6 +94,7 @@ class Settings(BaseSettings):
     ese: EseSettings = EseSettings()
     cutouts: CutoutSettings = CutoutSettings()
     export: ExportSettings = ExportSettings()
+    dashboard: DashboardSettings = DashboardSettings()
     alerts: AlertSettings = AlertSettings()
     sensors: SensorSettings = SensorSettings()
     retention: RetentionSettings = RetentionSettings()
@@ -129,6 +131,7 @@ class Settings(BaseSettings):
             ("arrival.calibrator_list", self.arrival.calibrator_list),
             ("calibration.sky_model", self.calibration.sky_model),
             ("export.directory", self.export.directory),
+            ("dashboard.tokens", self.dashboard.tokens),
         ):
             if path is not None and not path.is_absolute():
                 raise ValueError(f"{name}: {path} must be an absolute path")

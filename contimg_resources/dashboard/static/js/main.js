@@ -187,5 +187,7 @@ addEventListener("hashchange", async () => {
   // A reader of another view starts at its heading.
   main.querySelector("h1")?.focus({ preventScroll: true });
 });
+// A view that changed something shows it.
+addEventListener("redraw", () => draw({ again: true }));
 setInterval(look, RELOAD_MS);
 start();

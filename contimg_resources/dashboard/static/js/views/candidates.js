@@ -1,10 +1,12 @@
-// Candidates. Belongs here: their list, the card of one. Doesn't: marking (contimg candidates mark).
+// Candidates. Belongs here: their list, the card of one, marking, the queue of those without a mark.
+// Doesn't: keeping marks (see live.js).
 
 import { beside, choice, el } from "../elements.js";
 import { chart } from "../charts/chart.js";
 import { lightCurve } from "../charts/lightcurve.js";
 import { dots, line, rule } from "../charts/marks.js";
 import { keep } from "../keeping.js";
+import { isLive, loadMarks, mark, signIn, signOut, whoAmI, withMarks } from "../live.js";
 import { loadDocument, loadLightCurve } from "../loading.js";
 import { counted, digits, fixed, median, percent, position, range, withError } from "../numbers.js";
 import { command, quoted } from "../shell.js";
@@ -17,6 +19,9 @@ export const title = "Candidates";
 export const needs = ["candidates", "light_curves"];
 
 const MARKS = ["real", "artefact", "follow up"];
+/** Keys that mark a candidate; n goes to the next one without a mark. */
+const KEYS = { r: "real", a: "artefact", f: "follow up" };
+const NEXT = "n";
 const NEIGHBOURS_SHOWN = 6;
 
 const cardOf = (id) => `#/candidates/${encodeURIComponent(id)}`;
@@ -34,7 +39,7 @@ const COLUMNS = [
 ];
 
 /** Make a table of candidates with links to their cards. */
-export const candidateTable = (rows, id) => table({ id, caption: "Candidates for Extreme Scattering Events", columns: COLUMNS, rows, sort: "-Score", none: "No candidate matches." });
+export const candidateTable = (rows, id) => table({ id, caption: "Candidates for Extreme Scattering Events", columns: COLUMNS, rows: withMarks(rows), sort: "-Score", none: "No candidate matches." });
 
 function list(candidates) {
   const chosen = keep("candidates", { state: "", mark: "" });
@@ -144,6 +149,75 @@ function cutouts(c) {
   return el("ul", { class: "strip", tabindex: 0, "aria-label": "Cutouts by epoch" }, strip);
 }
 
+/** Candidates without a mark, best score first; withdrawn ones last. */
+const unmarked = (candidates) => candidates.filter((c) => !c.mark).sort((a, b) => (a.state === "withdrawn") - (b.state === "withdrawn") || (b.score ?? 0) - (a.score ?? 0));
+
+/** Go to the best candidate without a mark other than this one; to the list when there is none. */
+function toNext(candidates, c = null) {
+  const next = unmarked(candidates).find((other) => other.id !== c?.id);
+  location.hash = next ? cardOf(next.id) : "#/candidates";
+}
+
+const redraw = () => dispatchEvent(new Event("redraw"));
+
+function signingIn(said) {
+  const token = el("input", { type: "password", id: "token", autocomplete: "current-password" });
+  const enter = async (event) => {
+    event.preventDefault();
+    try {
+      await signIn(token.value);
+      redraw();
+    } catch (error) {
+      said.textContent = error.message;
+    }
+  };
+  return [el("p", {}, "Sign in to mark candidates."), el("form", { class: "controls", submit: enter }, el("label", { class: "control" }, el("span", {}, "Token"), token), el("button", { id: "sign-in" }, "Sign in")), said];
+}
+
+/** The form that marks a candidate, and what the keys do while its card is shown. */
+function markingHere(c, candidates, me) {
+  const said = el("p", { class: "message", role: "status", hidden: true });
+  if (!me.name) return me.tokens ? signingIn(said) : [el("p", { class: "dim" }, "You can't mark candidates here: the server doesn't know who you are.")];
+  const chosen = keep(`mark:${c.id}`, { note: "" });
+  const note = el("input", { type: "text", id: "mark-note", maxlength: 2000, value: chosen.note, input: () => (chosen.note = note.value) });
+  let busy = false;
+  const put = async (as, thenNext) => {
+    if (busy) return;
+    busy = true;
+    try {
+      await mark(c.id, as, note.value);
+      chosen.note = "";
+      if (thenNext) toNext(withMarks(candidates), c);
+      else redraw();
+    } catch (error) {
+      said.hidden = false;
+      said.textContent = `${error.message} The mark wasn't kept.`;
+    } finally {
+      busy = false;
+    }
+  };
+  keys = (key) => {
+    if (key === NEXT) toNext(withMarks(candidates), c);
+    else put(KEYS[key], true);
+  };
+  const letters = Object.fromEntries(Object.entries(KEYS).map(([key, as]) => [as, key]));
+  return [
+    el("div", { class: "controls" }, el("label", { class: "control wide" }, el("span", {}, "Note"), note), MARKS.map((as) => el("button", { type: "button", id: `mark-${as.replaceAll(" ", "-")}`, "aria-keyshortcuts": letters[as], click: () => put(as, false) }, `${as[0].toUpperCase()}${as.slice(1)} (${letters[as]})`))),
+    said,
+    el("p", { class: "dim" }, `You are ${me.name}. `, me.tokens ? el("button", { type: "button", id: "sign-out", click: async () => { await signOut(); redraw(); } }, "Sign out") : null, ` Keys: ${Object.entries(KEYS).map(([key, as]) => `${key} ${as}`).join(", ")}, then the next candidate without a mark; ${NEXT} skips.`),
+  ];
+}
+
+let keys = null;
+
+addEventListener("hashchange", () => (keys = null), { capture: true });
+addEventListener("keydown", (event) => {
+  if (!keys || event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, select, textarea")) return;
+  if (event.key !== NEXT && !Object.hasOwn(KEYS, event.key)) return;
+  event.preventDefault();
+  keys(event.key);
+});
+
 function marking(c) {
   const chosen = keep(`mark:${c.id}`, { mark: "real", note: "" });
   const place = el("div");
@@ -151,7 +225,7 @@ function marking(c) {
   const draw = () => place.replaceChildren(command("mark-command", `contimg candidates mark ${quoted(c.id)} ${quoted(chosen.mark)} --note ${chosen.note ? quoted(chosen.note) : '"..."'}`));
   draw();
   return [
-    el("p", {}, "The dashboard is read-only. Run this command on the platform's machine:"),
+    el("p", {}, "This copy of the dashboard is read-only. Run this command on the platform's machine, with --state and its directory unless CONTIMG_STATE names it:"),
     el("div", { class: "controls" }, choice("mark-as", "Mark as", MARKS.map((m) => [m, m]), chosen.mark, (value) => { chosen.mark = value; draw(); }), el("label", { class: "control" }, el("span", {}, "Note"), note)),
     place,
   ];
@@ -163,7 +237,15 @@ function history(c) {
   return el("ol", { class: "marks" }, marks.map((m, i) => el("li", {}, el("strong", {}, m.mark), c.mark && !i ? " (current)" : "", ` by ${m.by}, ${m.utc}`, m.note ? el("p", { class: "prose" }, m.note) : null)));
 }
 
-async function card(index, c) {
+/** How many people have marked a candidate with each mark; the last mark of each counts. */
+function votes(c) {
+  const last = new Map([...c.earlier_marks, c.mark].filter(Boolean).map((m) => [m.by, m.mark]));
+  const found = MARKS.map((m) => [m, [...last.values()].filter((v) => v === m).length]).filter(([, n]) => n);
+  return last.size > 1 ? el("p", { id: "votes" }, `Votes: ${found.map(([m, n]) => `${m} ${n}`).join(", ")}.`) : null;
+}
+
+async function card(index, c, candidates) {
+  const me = await whoAmI();
   const curve = await loadLightCurve(index, c.light_curve_page, c.source_id);
   return [
     el("p", {}, el("a", { href: "#/candidates" }, "All candidates")),
@@ -174,8 +256,9 @@ async function card(index, c) {
     el("h2", {}, "Cutouts"),
     cutouts(c),
     el("h2", {}, "Mark this candidate"),
-    marking(c),
+    isLive ? markingHere(c, candidates, me) : marking(c),
     el("h2", {}, "Marks"),
+    votes(c),
     history(c),
     c.card_png ? el("details", {}, el("summary", { id: "card-picture" }, "The card as a picture"), el("div", { class: "card" }, picture(c.card_png, `Card of candidate ${c.id}: the above as one picture`))) : null,
   ].flat().filter(Boolean);
@@ -183,14 +266,16 @@ async function card(index, c) {
 
 export async function show(index, id) {
   const document = await loadDocument(index, "candidates");
-  const candidates = document?.candidates ?? [];
+  await loadMarks();
+  const candidates = withMarks(document?.candidates ?? []);
   if (id) {
     const found = candidates.find((c) => c.id === id);
-    if (found) return card(index, found);
+    if (found) return card(index, found, candidates);
   }
   return [
     el("h1", { tabindex: -1 }, title),
     id ? el("p", { class: "message warn", role: "alert" }, `The export has no candidate “${id}”.`) : null,
+    isLive && unmarked(candidates).length ? el("p", {}, el("button", { type: "button", id: "next-unmarked", click: () => toNext(candidates) }, `Vet ${counted(unmarked(candidates).length, "candidates")} without a mark`)) : null,
     candidates.length ? list(candidates) : el("p", { class: "message" }, "There are no candidates."),
   ].flat().filter(Boolean);
 }

@@ -1,0 +1,60 @@
+// Marks as they are now. Belongs here: asking the server for the person and the marks, adding one.
+// Doesn't: display. A copy of the files on another server has no programs: its marks are those of
+// the export.
+
+const meta = document.querySelector("meta[name=contimg-programs]");
+
+/** Whether the server takes marks. */
+export const isLive = Boolean(meta);
+
+let person = null;
+let all = null;
+
+/** Reason why the server refused, for the observer. */
+export class Refused extends Error {}
+
+async function ask(what, method = "GET", body = null) {
+  let answer;
+  try {
+    answer = await fetch(meta.content + what, { method, body: body && JSON.stringify(body), headers: { "Content-Type": "application/json", "X-Contimg": "1" }, cache: "no-store" });
+  } catch {
+    throw new Refused("The server doesn't answer. Is contimg dashboard still running?");
+  }
+  const content = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Refused(content.error ?? `The server answered ${answer.status}.`);
+  return content;
+}
+
+/** Return {name, tokens}: the person, null if unknown, and whether people sign in with a token. */
+export async function whoAmI() {
+  if (isLive) person ??= await ask("session");
+  return person ?? { name: null, tokens: false };
+}
+
+export async function signIn(token) {
+  person = await ask("session", "POST", { token });
+}
+
+export async function signOut() {
+  person = await ask("session", "DELETE");
+}
+
+/** Read all marks anew. */
+export async function loadMarks() {
+  if (isLive) all = (await ask("marks")).marks;
+}
+
+/** Return the candidates with the marks of now in place of those of the export. */
+export function withMarks(candidates) {
+  if (!all) return candidates;
+  return candidates.map((c) => {
+    const marks = all[c.id] ?? [];
+    return { ...c, mark: marks.at(-1) ?? null, earlier_marks: marks.slice(0, -1) };
+  });
+}
+
+/** Add a mark. */
+export async function mark(candidate, as, note) {
+  const made = await ask("marks", "POST", { candidate, mark: as, note });
+  ((all ??= {})[candidate] ??= []).push(made.mark);
+}

@@ -1,0 +1,213 @@
+"""Marks made in the browser.
+
+Belongs here: the requests by which the dashboard reads and adds marks, and their record in a log.
+Doesn't: who makes them (see `people`), the files of the dashboard (see `serving`).
+
+==================  ==================================================================
+``GET session``     the person, and how to sign in
+``POST session``    signs in with a token
+``DELETE session``  signs out
+``GET marks``       all marks, by candidate, as they are now
+``POST marks``      adds a mark
+==================  ==================================================================
+"""
+
+import getpass
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from contimg_resources.core.errors import ContimgError, VariabilityFailed
+from contimg_resources.core.plain_text import plain
+from contimg_resources.core.times import isot_from_mjd
+from contimg_resources.dashboard.people import (
+    COOKIE,
+    LOOPBACK,
+    People,
+    TooManyAttempts,
+    is_of_this_page,
+    read_tokens,
+)
+from contimg_resources.products.events import Mark, MarkRecord
+from contimg_resources.products.store import ProductsStore
+from contimg_resources.settings import Settings
+from contimg_resources.settings.whole import file_of
+
+_LONGEST_NOTE = 2000
+_LONGEST_BODY = 20_000
+_log = logging.getLogger("contimg.vetting")
+
+_Answer = Callable[[Request], Awaitable[Response]]
+
+
+class Vetting:
+    """Answers the requests about marks."""
+
+    def __init__(self, store: ProductsStore, people: People) -> None:
+        self._store = store
+        self._people = people
+
+    @property
+    def routes(self) -> list[Route]:
+        """Routes below the address of the dashboard's programs."""
+        return [
+            Route("/session", self._session, methods=["GET"]),
+            Route("/session", _guarded(self._sign_in), methods=["POST"]),
+            Route("/session", _guarded(self._sign_out), methods=["DELETE"]),
+            Route("/marks", self._marks, methods=["GET"]),
+            Route("/marks", _guarded(self._mark), methods=["POST"]),
+        ]
+
+    async def _session(self, request: Request) -> Response:
+        return _json({"name": self._people.name_of(request), "tokens": self._people.has_tokens})
+
+    async def _sign_in(self, request: Request) -> Response:
+        address = request.client.host if request.client else ""
+        if not self._people.has_tokens:
+            return _refused(404, "nobody signs in here with a token")
+        try:
+            token = str((await _body(request))["token"])
+            cookie = self._people.sign_in(token, address)
+        except (ValueError, KeyError, TypeError):
+            return _refused(400, "expected a token")
+        except TooManyAttempts:
+            _log.warning("too many wrong tokens, the last from %s", address)
+            return _refused(429, "too many wrong tokens: try again in a minute")
+        if cookie is None:
+            _log.warning("a wrong token from %s", address)
+            return _refused(403, "no such token")
+        request.cookies[COOKIE] = cookie
+        name = self._people.name_of(request)
+        _log.info("%s signed in from %s", name, address)
+        answer = _json({"name": name, "tokens": True})
+        secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
+        answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict", secure=secure)
+        return answer
+
+    async def _sign_out(self, request: Request) -> Response:
+        self._people.sign_out(request)
+        answer = _json({"name": None, "tokens": self._people.has_tokens})
+        answer.delete_cookie(COOKIE)
+        return answer
+
+    async def _marks(self, request: Request) -> Response:
+        try:
+            marks = await run_in_threadpool(self._store.events.list_marks)
+        except ContimgError as error:
+            return _refused(503, error.message)
+        found: dict[str, list[dict[str, str]]] = defaultdict(list)
+        for mark in marks:
+            found[mark.candidate_id].append(_told(mark))
+        return _json({"marks": found})
+
+    async def _mark(self, request: Request) -> Response:
+        name = self._people.name_of(request)
+        if name is None:
+            return _refused(403, "sign in to mark candidates")
+        try:
+            body = await _body(request)
+            mark = Mark(body["mark"])
+            candidate, note = body["candidate"], body.get("note", "")
+            if not isinstance(candidate, str) or not isinstance(note, str):
+                raise TypeError
+            # No database takes half a character.
+            candidate.encode()
+        except (ValueError, KeyError, TypeError):
+            marks = ", ".join(repr(m.value) for m in Mark)
+            return _refused(400, f"expected a candidate, a mark ({marks}) and a note")
+        if len(note) > _LONGEST_NOTE:
+            return _refused(400, f"a note has at most {_LONGEST_NOTE} characters")
+        record = MarkRecord(candidate, mark, plain(note), name)
+        try:
+            made = await run_in_threadpool(self._store.events.put_mark, record)
+        except VariabilityFailed as error:
+            return _refused(404, error.message)
+        except ContimgError as error:
+            return _refused(503, error.message)
+        _log.info("%s marked %s as %s: %s", name, candidate, mark.value, plain(note))
+        return _json({"candidate": candidate, "mark": _told(made)})
+
+
+def open_vetting(settings: Settings, host: str) -> Vetting | None:
+    """Return what answers the requests about marks; None without a products store.
+
+    Parameters
+    ----------
+    settings : Settings
+        Settings with the store's address, and who may mark.
+    host : str
+        Address on which the server listens: this computer's user may mark on the loopback one.
+
+    Raises
+    ------
+    ConfigurationError
+        If the tokens can't be read.
+    ContimgError
+        If the store can't be opened.
+    """
+    access = settings.dashboard
+    file = file_of(settings.products_address)
+    if file is not None and not file.exists():
+        return None
+    people = People(
+        access.user_header,
+        {} if access.tokens is None else read_tokens(access.tokens),
+        getpass.getuser() if host in LOOPBACK else None,
+    )
+    settings.layout.logs.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(settings.layout.logs / "vetting.log")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    _log.addHandler(handler)
+    _log.setLevel(logging.INFO)
+    return Vetting(ProductsStore(settings.products_address, create=False), people)
+
+
+def _told(mark: MarkRecord) -> dict[str, str]:
+    """Return a mark as the documents have it."""
+    return {
+        "mark": mark.mark.value,
+        "note": mark.note,
+        "by": mark.by,
+        "utc": f"{isot_from_mjd(mark.created_mjd)}Z",
+    }
+
+
+def _guarded(answer: _Answer) -> _Answer:
+    """Refuse requests that another site's page makes."""
+
+    async def guarded(request: Request) -> Response:
+        if not is_of_this_page(request):
+            return _refused(403, "this isn't asked by the dashboard's own page")
+        return await answer(request)
+
+    return guarded
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    content = bytearray()
+    async for part in request.stream():
+        content += part
+        if len(content) > _LONGEST_BODY:
+            raise ValueError
+    try:
+        body = json.loads(content)
+    except RecursionError as error:
+        raise ValueError from error
+    if not isinstance(body, dict):
+        raise TypeError
+    return body
+
+
+def _json(content: object) -> JSONResponse:
+    return JSONResponse(content, headers={"Cache-Control": "no-store"})
+
+
+def _refused(status: int, why: str) -> JSONResponse:
+    return JSONResponse({"error": why}, status, headers={"Cache-Control": "no-store"})
