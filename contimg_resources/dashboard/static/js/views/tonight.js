@@ -104,7 +104,7 @@ export async function show(index) {
   const problems = [...presentProblems(index, now), ...status.problems];
   const span = status.end_mjd === null ? "No observations yet." : `${utcText(status.start_mjd)} to ${utcText(status.end_mjd)} UTC (MJD ${fixed(status.start_mjd, 3)} to ${fixed(status.end_mjd, 3)}): the 24 hours before the latest observation's end.`;
   return [
-    el("h1", { tabindex: -1 }, title),
+    el("h1", { tabindex: -1 }, status.end_mjd !== null && now - status.end_mjd > 1 ? "The latest night" : title),
     el("p", { class: "lead" }, span),
     el(
       "section",
