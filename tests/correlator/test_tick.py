@@ -105,4 +105,5 @@ def test_a_tick_among_thousands_of_known_observations_is_short(
         [f"{registered[0]}: unexpected ValueError: made up"],
     )
     assert len(registered) == 1
-    assert max(taken_s) < 1.0, taken_s
+    # Some 0.3 s; one that asks the store about each observation takes ten times as long.
+    assert max(taken_s) < 3.0, taken_s
