@@ -16,8 +16,8 @@ from contimg_resources.core.plain_text import keep_logs_plain
 # Runs log the names of observations: a name must not send control characters to a terminal.
 keep_logs_plain()
 
-# Which unfinished parts of Dagster are used was decided here, for the version that is locked: at each
-# start it would warn whoever reads the logs.
+# Some unfinished parts of Dagster are used on purpose, and its version is locked: warnings at each
+# start help nobody.
 for _kind in (dg.BetaWarning, dg.PreviewWarning):
     warnings.filterwarnings("ignore", category=_kind)
 
