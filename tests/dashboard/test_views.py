@@ -40,6 +40,7 @@ VIEWS = {
     "candidates": ("2 candidates of 2",),
     f"candidates/{CANDIDATES[0]}": ("the threshold of 15.5", "44.2 ± 1.9 days"),
     f"candidates/{CANDIDATES[1]}": ("real (current) by ada", "follow up by ben", "ask for L band"),
+    "sources": ("2,000 sources of 2,000", "Save as CSV"),
     "observations": ("3,000 observations of 3,000",),
     "mosaics": ("292 mosaics", "epochs with failed checks"),
 }

@@ -11,11 +11,12 @@ import * as mosaics from "./views/mosaics.js";
 import * as observations from "./views/observations.js";
 import * as quality from "./views/quality.js";
 import * as sky from "./views/sky.js";
+import * as sources from "./views/sources.js";
 import * as tonight from "./views/tonight.js";
 import * as variables from "./views/variables.js";
 
 /** Each has `title`, `needs` (documents) and `show(index, argument)`, which returns elements. */
-const VIEWS = { tonight, sky, quality, calibration, variables, lightcurves, candidates, observations, mosaics };
+const VIEWS = { tonight, sky, quality, calibration, sources, variables, lightcurves, candidates, observations, mosaics };
 
 const RELOAD_MS = 60_000;
 

@@ -4,6 +4,8 @@ import { el } from "../elements.js";
 import { lightCurve } from "../charts/lightcurve.js";
 import { loadDocument, loadLightCurve } from "../loading.js";
 import { counted, digits, position } from "../numbers.js";
+import { readPosition, servicesAt } from "../places.js";
+import { saveCsv } from "../saving.js";
 import { spanControl } from "../span.js";
 import { curveOf } from "./variables.js";
 
@@ -16,7 +18,7 @@ const OFFERED = 12;
 function search(sources, current) {
   const input = el("input", { id: "source", type: "text", role: "combobox", autocomplete: "off", spellcheck: "false", "aria-expanded": "false", "aria-controls": "offered", "aria-autocomplete": "list", value: current });
   const list = el("ul", { id: "offered", role: "listbox", "aria-label": "Sources", hidden: true });
-  const said = el("p", { class: "dim", id: "found", role: "status" }, `${counted(sources.source_id.length, "sources")}; enter any part of an id.`);
+  const said = el("p", { class: "dim", id: "found", role: "status" }, `${counted(sources.source_id.length, "sources")}; enter any part of an id, or a position.`);
   let offered = [];
   let at = -1;
   const open = (id) => {
@@ -44,7 +46,7 @@ function search(sources, current) {
     list.replaceChildren(...offered.map((id, i) => el("li", { role: "option", id: `offered-${i}`, "aria-selected": "false", pointerdown: (event) => { event.preventDefault(); open(id); } }, id)));
     list.hidden = !offered.length;
     input.setAttribute("aria-expanded", String(!list.hidden));
-    said.textContent = word ? `${counted(found.length, "sources")} found${found.length > OFFERED ? `, showing the first ${OFFERED}` : ""}; choose with the arrow keys, open with Enter.` : "Enter any part of an id.";
+    said.textContent = word ? `${counted(found.length, "sources")} found${found.length > OFFERED ? `, showing the first ${OFFERED}` : ""}; choose with the arrow keys, open with Enter.` : "Enter any part of an id, or a position.";
     mark(-1);
   }
   input.addEventListener("input", offer);
@@ -57,6 +59,7 @@ function search(sources, current) {
       mark(at < 0 && step < 0 ? offered.length - 1 : (at + step + offered.length) % offered.length);
     } else if (event.key === "Enter") {
       if (offered.length) open(offered[Math.max(0, at)]);
+      else if (readPosition(input.value)) location.hash = `#/sources/${encodeURIComponent(input.value.trim())}`;
     } else if (event.key === "Escape") close();
   });
   return el("div", { class: "search" }, el("label", { for: "source" }, "Source"), input, list, said);
@@ -89,7 +92,17 @@ function picture(curve, candidates, sourceId) {
     place.replaceChildren(lightCurve({ id: "light-curve", title: `Light curve of ${sourceId}`, curve, candidates, start, end, zoomed: span.zoom }));
   }
   draw();
-  return [span.element, place];
+  const names = Object.keys(curve).filter((name) => Array.isArray(curve[name]) && curve[name].length === curve.mid_mjd.length);
+  const save = el("button", { type: "button", id: "curve-csv", click: () => saveCsv(sourceId, names.map((name) => [name, curve[name]])) }, "Save as CSV");
+  return [span.element, place, el("p", {}, save)];
+}
+
+/** Links to what others know about the place of a source. */
+function elsewhere(sources, i) {
+  const [ra, dec] = [sources.ra_deg[i], sources.dec_deg[i]];
+  if (ra === null || dec === null) return null;
+  const near = `#/sources/${encodeURIComponent(`${ra.toFixed(5)} ${dec.toFixed(5)}`)}`;
+  return el("p", { id: "elsewhere" }, el("a", { href: near }, "Sources nearby"), ". At this position: ", servicesAt({ ra, dec }).map(([name, href], n) => [n ? ", " : "", el("a", { href, rel: "noreferrer noopener", target: "_blank" }, name)]), ".");
 }
 
 function beginning(variables, candidates) {
@@ -119,6 +132,7 @@ export async function show(index, sourceId) {
     name,
     own.length ? el("p", {}, "Candidates: ", own.map((c, n) => [n ? ", " : "", el("a", { href: `#/candidates/${encodeURIComponent(c.id)}` }, c.id), ` (${c.state})`])) : null,
     factsOf(sources, i),
+    elsewhere(sources, i),
     curve?.mid_mjd.length ? picture(curve, own, sourceId) : el("p", { class: "message" }, "The export has no light curve of this source."),
   ].flat().filter(Boolean);
 }

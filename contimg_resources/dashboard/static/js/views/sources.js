@@ -1,0 +1,88 @@
+// Sources. Belongs here: the table of all sources, chosen by place, name and metrics. Doesn't: the
+// light curve of one.
+
+import { choice, el } from "../elements.js";
+import { keep } from "../keeping.js";
+import { loadDocument } from "../loading.js";
+import { counted, digits, position } from "../numbers.js";
+import { readPosition, separation, separationText } from "../places.js";
+import { saveCsv } from "../saving.js";
+import { table } from "../tables.js";
+import { curveOf } from "./variables.js";
+
+export const title = "Sources";
+export const needs = ["sources"];
+
+/** Metrics by which sources can be chosen: name in the document, heading. */
+const METRICS = [
+  ["mean_flux_mjy", "Mean flux density (mJy)"],
+  ["median_snr", "Median S/N"],
+  ["n_epochs", "Epochs"],
+  ["eta", "η"],
+  ["v", "V"],
+  ["modulation_index", "Modulation index"],
+  ["p_value", "p-value (steady source)"],
+];
+
+const number = (text) => (text.trim() === "" || !Number.isFinite(Number(text)) ? null : Number(text));
+
+/** Return the rows that are wanted; with a place, the nearest first. */
+function chosenRows(sources, chosen) {
+  const place = readPosition(chosen.text);
+  const radius = (number(chosen.radius) ?? 10) / 60;
+  const word = chosen.text.trim().toLowerCase();
+  const [least, most] = [number(chosen.least), number(chosen.most)];
+  const values = sources[chosen.metric];
+  const rows = [];
+  sources.source_id.forEach((id, i) => {
+    const [ra, dec] = [sources.ra_deg[i], sources.dec_deg[i]];
+    const away = place && ra !== null && dec !== null ? separation(place, { ra, dec }) : null;
+    if (place ? away === null || away > radius : word && !id.toLowerCase().includes(word)) return;
+    if (chosen.variable && !sources.is_variable[i]) return;
+    if ((least !== null && !(values[i] >= least && values[i] !== null)) || (most !== null && !(values[i] <= most && values[i] !== null))) return;
+    rows.push({ i, id, ra, dec, away });
+  });
+  return { place, rows };
+}
+
+export async function show(index, text) {
+  const sources = await loadDocument(index, "sources");
+  const heading = el("h1", { tabindex: -1 }, title);
+  if (!sources?.source_id.length) return [heading, el("p", { class: "message" }, "The export has no sources yet.")];
+  const chosen = keep("sources", { text: "", radius: "10", metric: "eta", least: "", most: "", variable: false });
+  if (text) chosen.text = text;
+  const place = el("div");
+  const said = el("p", { class: "dim", role: "status", id: "sources-found" });
+  let shown = { rows: [] };
+  const cellOf = (name) => (row) => sources[name][row.i];
+  function draw() {
+    shown = chosenRows(sources, chosen);
+    const near = shown.place;
+    const columns = [
+      { name: "Source", of: (r) => r.id, show: (r) => el("a", { class: "id", href: curveOf(r.id) }, r.id) },
+      ...(near ? [{ name: "Separation", of: (r) => r.away, show: (r) => separationText(r.away), number: true }] : []),
+      { name: "RA, Dec (ICRS)", of: (r) => r.ra, show: (r) => position(r.ra, r.dec) },
+      ...METRICS.map(([name, heading]) => ({ name: heading, of: cellOf(name), show: (r) => digits(sources[name][r.i]), number: true })),
+      { name: "Variable", of: (r) => (sources.is_variable[r.i] ? "yes" : "") },
+    ];
+    said.textContent = `${counted(shown.rows.length, "sources")} of ${sources.source_id.length.toLocaleString("en")}${near ? ` within ${separationText((number(chosen.radius) ?? 10) / 60)} of ${position(near.ra, near.dec)}` : ""}`;
+    place.replaceChildren(table({ id: near ? "sources-near" : "sources", caption: "Sources", columns, rows: shown.rows, sort: near ? "Separation" : "-Mean flux density (mJy)", none: "No source matches." }));
+  }
+  const save = () => {
+    const of = (name) => shown.rows.map((r) => sources[name][r.i]);
+    saveCsv("sources", ["source_id", "ra_deg", "dec_deg", ...METRICS.map(([name]) => name), "is_variable"].map((name) => [name, of(name)]));
+  };
+  const box = (id, label, name, more = {}) => {
+    const input = el("input", { type: "text", id, value: chosen[name], spellcheck: "false", ...more, input: () => { chosen[name] = input.value; draw(); } });
+    return el("label", { class: name === "text" ? "control wide" : "control" }, el("span", {}, label), input);
+  };
+  const variable = el("input", { type: "checkbox", id: "sources-variable", checked: chosen.variable, change: () => { chosen.variable = variable.checked; draw(); } });
+  draw();
+  return [
+    heading,
+    el("div", { class: "controls" }, box("sources-text", "Part of an id, or a position", "text", { placeholder: "01:37:41.3 +33:09:35, 24.42 33.16, G 134.0 -28.7, J0137+3309" }), box("sources-radius", "Radius (arcmin)", "radius", { inputmode: "decimal", size: 6 })),
+    el("div", { class: "controls" }, choice("sources-metric", "Metric", METRICS, chosen.metric, (value) => { chosen.metric = value; draw(); }), box("sources-least", "At least", "least", { inputmode: "decimal", size: 8 }), box("sources-most", "At most", "most", { inputmode: "decimal", size: 8 }), el("label", { class: "tick" }, variable, " flagged as variable"), el("button", { type: "button", id: "sources-csv", click: save }, "Save as CSV")),
+    said,
+    place,
+  ];
+}
