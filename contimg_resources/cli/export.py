@@ -80,8 +80,8 @@ def dashboard(
 
     Example: `contimg dashboard --state /data/contimg --port 8000`
     """
+    from contimg_resources.dashboard.programs import open_programs
     from contimg_resources.dashboard.serving import DashboardServer, install_dashboard
-    from contimg_resources.dashboard.vetting import open_vetting
 
     if state is not None and directory is not None:
         raise typer.BadParameter("give only one of the two", param_hint="--state, --dir")
@@ -89,8 +89,8 @@ def dashboard(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings = given_settings(state=state)
     shown = directory.absolute() if directory else settings.export_dir
-    vetting = None if directory or read_only else open_vetting(settings, host)
-    with suppress(KeyboardInterrupt), DashboardServer(shown, host, port, vetting) as server:
+    programs = [] if directory else open_programs(settings, host, marks=not read_only)
+    with suppress(KeyboardInterrupt), DashboardServer(shown, host, port, programs) as server:
         install_dashboard(shown)
         named = f"[{host}]" if ":" in host else host
         remark(f"dashboard: http://{named}:{server.port}/ of {shown}; Ctrl-C stops it")

@@ -116,12 +116,12 @@ def print_season(season: "SeasonResult") -> None:
 @contextmanager
 def dashboard_of(workshop: "Workshop") -> Iterator[str]:
     """Serve the dashboard of the export, and yield its address."""
+    from contimg_resources.dashboard.programs import open_programs
     from contimg_resources.dashboard.serving import DashboardServer
-    from contimg_resources.dashboard.vetting import open_vetting
 
     settings, host = workshop.settings, "127.0.0.1"
-    vetting = open_vetting(settings, host)
-    with DashboardServer(settings.export_dir, host, 0, vetting) as server:
+    programs = open_programs(settings, host)
+    with DashboardServer(settings.export_dir, host, 0, programs) as server:
         serving = threading.Thread(target=server.serve_forever, daemon=True)
         serving.start()
         try:

@@ -9,6 +9,7 @@ Any other web server can be used instead: the files load only files of the same 
 import os
 import re
 import socket
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,6 @@ from starlette.types import ASGIApp, Scope
 
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import ExportFailed
-from contimg_resources.dashboard.vetting import Vetting
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -37,6 +37,7 @@ _TYPES = {
     ".fits": "application/fits",
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".webp": "image/webp",
     ".json": "application/json; charset=utf-8",
     ".parquet": "application/vnd.apache.parquet",
     ".png": "image/png",
@@ -81,9 +82,9 @@ def install_dashboard(directory: Path) -> None:
 
 
 class DashboardServer(uvicorn.Server):
-    """A server for the files of an export directory, and for marks made in the browser.
+    """A server for the files of an export directory, and of the requests in `programs`.
 
-    Without `vetting` it answers GET and HEAD, and the dashboard shows the marks of the export.
+    Without these it answers GET and HEAD, and the dashboard shows the export alone.
 
     The address is in use from the beginning, and free again at the end of the context. Port 0 is a
     free one, which is in `port`.
@@ -95,7 +96,7 @@ class DashboardServer(uvicorn.Server):
     """
 
     def __init__(
-        self, directory: Path, host: str, port: int, vetting: Vetting | None = None
+        self, directory: Path, host: str, port: int, programs: Sequence[Route] = ()
     ) -> None:
         if not (directory / INDEX).is_file():
             raise ExportFailed(
@@ -114,7 +115,7 @@ class DashboardServer(uvicorn.Server):
         self.port = int(self._listening.getsockname()[1])
         super().__init__(
             uvicorn.Config(
-                _application(directory.resolve(), vetting),
+                _application(directory.resolve(), programs),
                 # The parser in Python refuses what the other one repairs.
                 http="h11",
                 ws="none",
@@ -153,13 +154,13 @@ def _write(content: bytes, place: Path) -> None:
     place.write_bytes(content)
 
 
-def _application(directory: Path, vetting: Vetting | None) -> ASGIApp:
+def _application(directory: Path, programs: Sequence[Route]) -> ASGIApp:
     files = _Files(directory=directory)
-    if vetting is None:
+    if not programs:
         return files
     return Starlette(
         routes=[
-            Mount(f"/{PROGRAMS}", routes=vetting.routes),
+            Mount(f"/{PROGRAMS}", routes=programs),
             Route("/", _live_page, methods=["GET", "HEAD"]),
             Route("/index.html", _live_page, methods=["GET", "HEAD"]),
             Mount("/", files),

@@ -12,33 +12,30 @@ Doesn't: who makes them (see `people`), the files of the dashboard (see `serving
 ==================  ==================================================================
 """
 
-import getpass
 import json
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from contimg_resources.core.errors import ContimgError, VariabilityFailed
 from contimg_resources.core.plain_text import plain
 from contimg_resources.core.times import isot_from_mjd
+from contimg_resources.dashboard.answers import json_answer, refused
 from contimg_resources.dashboard.people import (
     COOKIE,
-    LOOPBACK,
     People,
     TooManyAttempts,
     is_of_this_page,
-    read_tokens,
 )
 from contimg_resources.products.events import Mark, MarkRecord
 from contimg_resources.products.store import ProductsStore
-from contimg_resources.settings import Settings
-from contimg_resources.settings.whole import file_of
 
 _LONGEST_NOTE = 2000
 _LONGEST_BODY = 20_000
@@ -66,34 +63,36 @@ class Vetting:
         ]
 
     async def _session(self, request: Request) -> Response:
-        return _json({"name": self._people.name_of(request), "tokens": self._people.has_tokens})
+        return json_answer(
+            {"name": self._people.name_of(request), "tokens": self._people.has_tokens}
+        )
 
     async def _sign_in(self, request: Request) -> Response:
         address = request.client.host if request.client else ""
         if not self._people.has_tokens:
-            return _refused(404, "nobody signs in here with a token")
+            return refused(404, "nobody signs in here with a token")
         try:
             token = str((await _body(request))["token"])
             cookie = self._people.sign_in(token, address)
         except (ValueError, KeyError, TypeError):
-            return _refused(400, "expected a token")
+            return refused(400, "expected a token")
         except TooManyAttempts:
             _log.warning("too many wrong tokens, the last from %s", address)
-            return _refused(429, "too many wrong tokens: try again in a minute")
+            return refused(429, "too many wrong tokens: try again in a minute")
         if cookie is None:
             _log.warning("a wrong token from %s", address)
-            return _refused(403, "no such token")
+            return refused(403, "no such token")
         request.cookies[COOKIE] = cookie
         name = self._people.name_of(request)
         _log.info("%s signed in from %s", name, address)
-        answer = _json({"name": name, "tokens": True})
+        answer = json_answer({"name": name, "tokens": True})
         secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
         answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict", secure=secure)
         return answer
 
     async def _sign_out(self, request: Request) -> Response:
         self._people.sign_out(request)
-        answer = _json({"name": None, "tokens": self._people.has_tokens})
+        answer = json_answer({"name": None, "tokens": self._people.has_tokens})
         answer.delete_cookie(COOKIE)
         return answer
 
@@ -101,16 +100,16 @@ class Vetting:
         try:
             marks = await run_in_threadpool(self._store.events.list_marks)
         except ContimgError as error:
-            return _refused(503, error.message)
+            return refused(503, error.message)
         found: dict[str, list[dict[str, str]]] = defaultdict(list)
         for mark in marks:
             found[mark.candidate_id].append(_told(mark))
-        return _json({"marks": found})
+        return json_answer({"marks": found})
 
     async def _mark(self, request: Request) -> Response:
         name = self._people.name_of(request)
         if name is None:
-            return _refused(403, "sign in to mark candidates")
+            return refused(403, "sign in to mark candidates")
         try:
             body = await _body(request)
             mark = Mark(body["mark"])
@@ -121,52 +120,27 @@ class Vetting:
             candidate.encode()
         except (ValueError, KeyError, TypeError):
             marks = ", ".join(repr(m.value) for m in Mark)
-            return _refused(400, f"expected a candidate, a mark ({marks}) and a note")
+            return refused(400, f"expected a candidate, a mark ({marks}) and a note")
         if len(note) > _LONGEST_NOTE:
-            return _refused(400, f"a note has at most {_LONGEST_NOTE} characters")
+            return refused(400, f"a note has at most {_LONGEST_NOTE} characters")
         record = MarkRecord(candidate, mark, plain(note), name)
         try:
             made = await run_in_threadpool(self._store.events.put_mark, record)
         except VariabilityFailed as error:
-            return _refused(404, error.message)
+            return refused(404, error.message)
         except ContimgError as error:
-            return _refused(503, error.message)
+            return refused(503, error.message)
         _log.info("%s marked %s as %s: %s", name, candidate, mark.value, plain(note))
-        return _json({"candidate": candidate, "mark": _told(made)})
+        return json_answer({"candidate": candidate, "mark": _told(made)})
 
 
-def open_vetting(settings: Settings, host: str) -> Vetting | None:
-    """Return what answers the requests about marks; None without a products store.
-
-    Parameters
-    ----------
-    settings : Settings
-        Settings with the store's address, and who may mark.
-    host : str
-        Address on which the server listens: this computer's user may mark on the loopback one.
-
-    Raises
-    ------
-    ConfigurationError
-        If the tokens can't be read.
-    ContimgError
-        If the store can't be opened.
-    """
-    access = settings.dashboard
-    file = file_of(settings.products_address)
-    if file is not None and not file.exists():
-        return None
-    people = People(
-        access.user_header,
-        {} if access.tokens is None else read_tokens(access.tokens),
-        getpass.getuser() if host in LOOPBACK else None,
-    )
-    settings.layout.logs.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(settings.layout.logs / "vetting.log")
+def log_marks(directory: Path) -> None:
+    """Record marks and sign-ins in ``vetting.log`` of a directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(directory / "vetting.log")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     _log.addHandler(handler)
     _log.setLevel(logging.INFO)
-    return Vetting(ProductsStore(settings.products_address, create=False), people)
 
 
 def _told(mark: MarkRecord) -> dict[str, str]:
@@ -184,7 +158,7 @@ def _guarded(answer: _Answer) -> _Answer:
 
     async def guarded(request: Request) -> Response:
         if not is_of_this_page(request):
-            return _refused(403, "this isn't asked by the dashboard's own page")
+            return refused(403, "this isn't asked by the dashboard's own page")
         return await answer(request)
 
     return guarded
@@ -203,11 +177,3 @@ async def _body(request: Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise TypeError
     return body
-
-
-def _json(content: object) -> JSONResponse:
-    return JSONResponse(content, headers={"Cache-Control": "no-store"})
-
-
-def _refused(status: int, why: str) -> JSONResponse:
-    return JSONResponse({"error": why}, status, headers={"Cache-Control": "no-store"})

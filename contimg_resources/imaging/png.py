@@ -74,7 +74,7 @@ def write_png(
     bottom, top = 0.64 / height, 1 - 0.48 / height
     place = (0.125, bottom, 0.74, top - bottom)
     axes: Any = figure.add_axes(place, projection=celestial_wcs(grid))
-    low, high, linear = (1e3 * level for level in _levels(pixels, rms_jy))
+    low, high, linear = (1e3 * level for level in brightness_levels(pixels, rms_jy))
     # Each pixel extends half a pixel to both sides of its centre.
     extent = (-0.5, grid.columns - 0.5, -0.5, grid.rows - 0.5)
     shown = axes.imshow(
@@ -133,7 +133,7 @@ def thumbnail_png(pixels: Floats, rms_jy: float) -> bytes:
     -----
     Each pixel shows the brightest of the pixels that it covers, so that point sources survive.
     """
-    low, high, linear = _levels(pixels, rms_jy)
+    low, high, linear = brightness_levels(pixels, rms_jy)
     darkest, brightest = np.arcsinh(low / linear), np.arcsinh(high / linear)
     for side in _THUMBNAIL_PIXELS:
         small = brightest_pixels(np.nan_to_num(np.asarray(pixels), nan=low), side)
@@ -166,7 +166,7 @@ def _paper(grid: SkyGrid) -> tuple[float, float]:
     return 16.0, float(np.clip(11.84 * grid.rows / grid.columns + 1.12, 3.6, 9.0))
 
 
-def _levels(pixels: Floats, rms_jy: float) -> tuple[float, float, float]:
+def brightness_levels(pixels: Floats, rms_jy: float) -> tuple[float, float, float]:
     """Return the darkest and brightest level, and the upper end of the linear range, Jy."""
     peak = float(np.nanmax(pixels)) if np.isfinite(pixels).any() else 0.0
     noise = rms_jy if rms_jy > 0 else max(peak, 1e-30) / _BRIGHTEST_RMS[1]

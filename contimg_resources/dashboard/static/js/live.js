@@ -1,5 +1,5 @@
-// Marks as they are now. Belongs here: asking the server for the person and the marks, adding one.
-// Doesn't: display. A copy of the files on another server has no programs: its marks are those of
+// What the server answers besides files. Belongs here: asking for the person, marks, observations;
+// adding a mark. Doesn't: display. A copy of the files on another server has no programs: its marks are those of
 // the export.
 
 const meta = document.querySelector("meta[name=contimg-programs]");
@@ -38,6 +38,15 @@ export async function signIn(token) {
 export async function signOut() {
   person = await ask("session", "DELETE");
 }
+
+/** Return record, history, statistics and layers of an observation. */
+export const observation = (key) => ask(`observations/${encodeURIComponent(key)}`);
+
+/** Return the address of a layer of an observation's images. */
+export const layerAddress = (key, kind, ending) => `${meta.content}observations/${encodeURIComponent(key)}/${kind}.${ending}`;
+
+/** Return the value of a pixel, null where nothing was observed. */
+export const pixelValue = async (key, kind, x, y) => (await ask(`observations/${encodeURIComponent(key)}/${kind}/pixel?x=${x}&y=${y}`)).value;
 
 /** Read all marks anew. */
 export async function loadMarks() {

@@ -2,6 +2,7 @@
 
 import { choice, el } from "../elements.js";
 import { keep } from "../keeping.js";
+import { isLive } from "../live.js";
 import { loadDocument } from "../loading.js";
 import { counted, degrees, position } from "../numbers.js";
 import { table } from "../tables.js";
@@ -14,7 +15,7 @@ export const needs = ["observations"];
 const lacking = (o) => (o.missing_sub_bands?.length ? `without sub-bands ${o.missing_sub_bands.join(", ")}` : "");
 
 const COLUMNS = [
-  { name: "Observation", of: (o) => o.key, show: (o) => el("span", { class: "id" }, o.key) },
+  { name: "Observation", of: (o) => o.key, show: (o) => (isLive && o.state !== "rejected" ? el("a", { class: "id", href: `#/observations/${o.key}` }, o.key) : el("span", { class: "id" }, o.key)) },
   { name: "Mid-time (UTC)", of: (o) => o.mid_mjd, show: (o) => (o.mid_mjd === null ? "–" : utcText(o.mid_mjd)) },
   { name: "State", of: (o) => o.state, show: (o) => el("span", { class: `state ${o.state}` }, o.state) },
   { name: "Reason", of: (o) => o.reason, show: (o) => el("span", { class: "prose" }, [o.reason, lacking(o)].filter(Boolean).join("; ")) },
@@ -24,7 +25,8 @@ const COLUMNS = [
   { name: "Strip", of: (o) => o.dec_deg, show: (o) => degrees(o.dec_deg), number: true },
 ];
 
-export async function show(index) {
+export async function show(index, key) {
+  if (key && isLive) return (await import("./observation.js")).page(index, key);
   const document = await loadDocument(index, "observations");
   const rejected = (index.status.rejections ?? []).map((r) => ({ key: r.name, mid_mjd: null, state: "rejected", reason: r.reason }));
   const all = [...(document?.observations ?? []), ...rejected];

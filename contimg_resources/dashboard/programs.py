@@ -1,0 +1,53 @@
+"""What the dashboard's server answers besides files.
+
+Belongs here: which requests there are, opening the stores and the list of people for them. Doesn't:
+the answers (see `observing`, `vetting`).
+"""
+
+import getpass
+
+from starlette.routing import Route
+
+from contimg_resources.dashboard.observing import ObservationPages
+from contimg_resources.dashboard.people import LOOPBACK, People, read_tokens
+from contimg_resources.dashboard.vetting import Vetting, log_marks
+from contimg_resources.products.store import ProductsStore
+from contimg_resources.settings import Settings
+from contimg_resources.settings.whole import file_of
+
+
+def open_programs(settings: Settings, host: str, *, marks: bool = True) -> list[Route]:
+    """Return the routes of a state directory; none without a products store.
+
+    Parameters
+    ----------
+    settings : Settings
+        Settings with the store's address, and who may mark.
+    host : str
+        Address on which the server listens: this computer's user may mark on the loopback one.
+    marks : bool
+        Whether anybody may mark.
+
+    Raises
+    ------
+    ConfigurationError
+        If the tokens can't be read.
+    ContimgError
+        If the store can't be opened.
+    """
+    access = settings.dashboard
+    file = file_of(settings.products_address)
+    if file is not None and not file.exists():
+        return []
+    people = (
+        People(
+            access.user_header,
+            {} if access.tokens is None else read_tokens(access.tokens),
+            getpass.getuser() if host in LOOPBACK else None,
+        )
+        if marks
+        else People()
+    )
+    log_marks(settings.layout.logs)
+    store = ProductsStore(settings.products_address, create=False)
+    return [*Vetting(store, people).routes, *ObservationPages(store).routes]

@@ -1,0 +1,190 @@
+"""The page of one observation: its image at full resolution, as astropy reads it."""
+
+import http.client
+import json
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+from PIL import Image
+
+from contimg_resources.products.model import Artefact, ArtefactKind, ImageRecord, ObservationState
+from contimg_resources.settings import Settings
+from contimg_resources.steps.exporting import export_dashboard
+from contimg_resources.steps.workshop import Workshop
+from tests.dashboard.conftest import go, needs_browser
+from tests.dashboard.test_vetting import serving
+from tests.products.conftest import make_observation
+
+COLUMNS, ROWS = 96, 64
+PEAK = (70, 20)
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+def header() -> fits.Header:
+    wcs = WCS(naxis=4)
+    wcs.wcs.ctype = ["RA---SIN", "DEC--SIN", "FREQ", "STOKES"]
+    wcs.wcs.crval = [359.99, 33.2, 1.4e9, 1]
+    wcs.wcs.crpix = [49, 33, 1, 1]
+    wcs.wcs.cdelt = [-0.02, 0.02, 1e8, 1]
+    found = wcs.to_header()
+    found["BUNIT"] = "Jy/beam"
+    return found
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("observed")
+    workshop = Workshop.from_settings(Settings(state=root / "state"))
+    observation = make_observation(root / "a.ms")
+    workshop.products.arrive(observation)
+    pixels = np.random.default_rng(1).normal(0.0, 1e-3, (1, 1, ROWS, COLUMNS)).astype("f4")
+    pixels[0, 0, PEAK[1], PEAK[0]] = 1.25
+    pixels[0, 0, 0, 0] = np.nan
+    files = {
+        kind: root / f"{kind.value}.fits" for kind in (ArtefactKind.IMAGE, ArtefactKind.RESIDUAL)
+    }
+    for path in files.values():
+        fits.writeto(path, pixels, header())
+    secret = root / "secret.json"
+    secret.write_text("{}")
+    workshop.products.put_artefacts(
+        observation.key,
+        [
+            *(Artefact(kind, path, checksum=f"c-{kind}") for kind, path in files.items()),
+            Artefact(ArtefactKind.STATISTICS, secret),
+            Artefact(ArtefactKind.PSF, root / "gone.fits"),
+        ],
+        image=ImageRecord(rms_mjy=1.0, expected_rms_mjy=0.8),
+    )
+    workshop.products.set_state(
+        observation.key, ObservationState.IMAGED, step="image_5min", reason=HOSTILE
+    )
+    export_dashboard(workshop)
+    return workshop.settings.state
+
+
+@pytest.fixture(scope="module")
+def address(state: Path) -> Iterator[str]:
+    with serving(state, "--read-only") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def key() -> str:
+    return make_observation(Path("/a.ms")).key
+
+
+def ask(address: str, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=30)
+    connection.request("GET", path, headers={k.replace("_", "-"): v for k, v in headers.items()})
+    answer = connection.getresponse()
+    found = answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+    connection.close()
+    return found
+
+
+def test_a_picture_has_every_pixel_and_is_sent_once(address: str, key: str) -> None:
+    where = f"/api/observations/{key}/image.webp"
+    status, headers, body = ask(address, where)
+    assert (status, headers["content-type"]) == (200, "image/webp")
+    picture = np.asarray(Image.open(BytesIO(body)).convert("L"))
+    assert picture.shape == (ROWS, COLUMNS)
+    # The first row of the image is at the bottom.
+    assert np.unravel_index(picture.argmax(), picture.shape) == (ROWS - 1 - PEAK[1], PEAK[0])
+    assert ask(address, where, If_None_Match=headers["etag"])[0] == 304
+    status, headers, body = ask(address, f"/api/observations/{key}/image.fits")
+    assert (status, headers["content-type"]) == (200, "application/fits")
+    assert fits.open(BytesIO(body))[0].data.shape == (1, 1, ROWS, COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("{key}/psf.webp", 404),
+        ("{key}/statistics.fits", 404),
+        ("{key}/secret.fits", 404),
+        ("{key}/..%2fsecret.fits", 404),
+        ("60000.00000", 404),
+        ("%00", 404),
+        ("{key}/image/pixel?x=1", 400),
+        ("{key}/image/pixel?x=96&y=0", 400),
+        ("{key}/image/pixel?x=-1&y=0", 400),
+        ("{key}/image/pixel?x=1e3&y=0", 400),
+    ],
+)
+def test_nothing_else_is_given_away(address: str, key: str, path: str, status: int) -> None:
+    found, _, body = ask(address, f"/api/observations/{path.format(key=key)}")
+    assert found == status
+    assert body == b"Not Found" or json.loads(body)["error"]
+
+
+def test_a_pixel_has_the_value_of_the_file(address: str, key: str) -> None:
+    pixel = f"/api/observations/{key}/image/pixel"
+    assert json.loads(ask(address, f"{pixel}?x={PEAK[0]}&y={PEAK[1]}")[2]) == {"value": 1.25}
+    assert json.loads(ask(address, f"{pixel}?x=0&y=0")[2]) == {"value": None}
+
+
+@needs_browser
+def test_the_page_shows_coordinates_and_flux_density_under_the_pointer(
+    address: str, key: str, new_page: Callable[..., Any]
+) -> None:
+    page = new_page()
+    go(page, address, "observations")
+    page.locator("tbody a").click()
+    viewer = page.locator("#observed")
+    viewer.wait_for()
+    assert HOSTILE in page.locator(".marks").text_content()
+    assert (
+        "1.00 mJy/beam, 1.25 \N{MULTIPLICATION SIGN} the expected 0.800"
+        in page.locator(".facts").text_content()
+    )
+    assert page.locator("#observed-layer option").all_text_contents() == ["image", "residual"]
+    page.locator("#observed img").evaluate("(i) => i.decode()")
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        box = viewer.bounding_box()
+        return (
+            box["x"] + box["width"] * (x + 0.5) / COLUMNS,
+            box["y"] + box["height"] * (ROWS - 0.5 - y) / ROWS,
+        )
+
+    page.mouse.move(*at(*PEAK))
+    said = page.locator("#observed-says")
+    page.get_by_text("1250 mJy/beam").wait_for()
+    assert said.text_content().endswith(f"pixel {PEAK[0]}, {PEAK[1]}: 1250 mJy/beam")
+    # The same place stays under the pointer.
+    for _ in range(6):
+        page.mouse.wheel(0, -100)
+    page.mouse.move(*(v + 1 for v in at(*PEAK)))
+    page.wait_for_timeout(300)
+    assert f"pixel {PEAK[0]}, {PEAK[1]}: 1250 mJy/beam" in said.text_content()
+    viewer.press("0")
+    page.mouse.move(*at(3, 60))
+    page.wait_for_timeout(300)
+    assert "pixel 3, 60" in said.text_content()
+    page.locator("#observed-layer").select_option("residual")
+    page.locator("#observed img").evaluate("(i) => i.decode()")
+    assert "residual.webp" in page.locator("#observed img").get_attribute("src")
+    # As astropy has it, also across 0 h.
+    wcs = WCS(header()).celestial
+    grid = {n: list(getattr(wcs.wcs, n)) for n in ("crval", "crpix", "cdelt")}
+    pixels = [(0, 0), (95, 63), (48, 32), (3, 60)]
+
+    def js(function: str, argument: Any) -> Any:
+        module = f"import('{address}js/imageviewer.js')"
+        call = f"([g, a]) => {module}.then((m) => m.{function}(g, ...a))"
+        return page.evaluate(call, [grid, argument])
+
+    for x, y in pixels:
+        ra, dec = wcs.pixel_to_world_values(x, y)
+        sky = js("skyOf", [x, y])
+        assert (sky["ra"], sky["dec"]) == pytest.approx((float(ra), float(dec)), abs=1e-9)
+        back = js("pixelOf", [sky])
+        assert (back["x"], back["y"]) == pytest.approx((x, y), abs=1e-6)
