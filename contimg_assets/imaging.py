@@ -8,7 +8,7 @@ from contimg_assets.calibration import calibrated_ms
 from contimg_assets.descriptions import describe_image
 from contimg_assets.failures import told_to_dagster
 from contimg_assets.partitions import observation_key, observation_mjd
-from contimg_assets.telling import check_result, content_version, log_progress
+from contimg_assets.telling import check_result, content_version, dashboard_link, log_progress
 from contimg_resources.steps.imaging import image_observation
 from contimg_resources.steps.resource import uses
 from contimg_resources.steps.workshop import Workshop
@@ -59,7 +59,10 @@ def image_5min(
             workshop, key, run_id=context.run.run_id, progress=log_progress(context)
         )
         yield dg.MaterializeResult(
-            metadata=describe_image(imaged),
+            metadata={
+                **describe_image(imaged),
+                **dashboard_link(workshop.settings, f"observations/{key}"),
+            },
             data_version=content_version(*imaged.checksums),
             check_results=[check_result(verdict) for verdict in imaged.verdicts],
         )

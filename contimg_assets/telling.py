@@ -16,6 +16,7 @@ import dagster as dg
 from contimg_resources.casa import Progress
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.imaging.preview import preview_address
+from contimg_resources.settings import Settings
 
 #: Dagster shows longer Markdown only after a click.
 MAX_SHOWN_CHARS = 999
@@ -84,6 +85,12 @@ def drawing(png: Path, caption: str) -> dg.MarkdownMetadataValue:
 def _scaled(png: Path, caption: str, max_chars: int, **shown: int) -> dg.MarkdownMetadataValue:
     address = preview_address(png, max_chars=max_chars - len(f"![{caption}]()"), **shown)
     return dg.MetadataValue.md(f"![{caption}]({address})" if address else f"`{png}`")
+
+
+def dashboard_link(settings: Settings, view: str) -> dict[str, dg.UrlMetadataValue]:
+    """Return the link to a view of the dashboard (``observations/KEY``), if its address is set."""
+    address = settings.alerts.dashboard_url
+    return {"dashboard": dg.MetadataValue.url(f"{address}#/{view}")} if address else {}
 
 
 def listed(rows: Iterable[Mapping[str, Any]]) -> dg.TableMetadataValue | str:

@@ -80,6 +80,7 @@ def dashboard(
 
     Example: `contimg dashboard --state /data/contimg --port 8000`
     """
+    from contimg_resources.cli.platform import running_address
     from contimg_resources.dashboard.programs import open_programs
     from contimg_resources.dashboard.serving import DashboardServer, install_dashboard
 
@@ -89,7 +90,13 @@ def dashboard(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings = given_settings(state=state)
     shown = directory.absolute() if directory else settings.export_dir
-    programs = [] if directory else open_programs(settings, host, marks=not read_only)
+    programs = (
+        []
+        if directory
+        else open_programs(
+            settings, host, marks=not read_only, dagster=lambda: running_address(settings.state)
+        )
+    )
     with suppress(KeyboardInterrupt), DashboardServer(shown, host, port, programs) as server:
         install_dashboard(shown)
         named = f"[{host}]" if ":" in host else host

@@ -116,11 +116,12 @@ def print_season(season: "SeasonResult") -> None:
 @contextmanager
 def dashboard_of(workshop: "Workshop") -> Iterator[str]:
     """Serve the dashboard of the export, and yield its address."""
+    from contimg_resources.cli.platform import running_address
     from contimg_resources.dashboard.programs import open_programs
     from contimg_resources.dashboard.serving import DashboardServer
 
     settings, host = workshop.settings, "127.0.0.1"
-    programs = open_programs(settings, host)
+    programs = open_programs(settings, host, dagster=lambda: running_address(settings.state))
     with DashboardServer(settings.export_dir, host, 0, programs) as server:
         serving = threading.Thread(target=server.serve_forever, daemon=True)
         serving.start()

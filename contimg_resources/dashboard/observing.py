@@ -55,8 +55,11 @@ _SIN = ["RA---SIN", "DEC--SIN"]
 class ObservationPages:
     """Answers the requests about observations."""
 
-    def __init__(self, store: ProductsStore) -> None:
+    def __init__(
+        self, store: ProductsStore, dagster: Callable[[], str | None] = lambda: None
+    ) -> None:
         self._store = store
+        self._dagster = dagster
 
     @property
     def routes(self) -> list[Route]:
@@ -105,6 +108,7 @@ class ObservationPages:
                 "products": [
                     {"kind": a.kind, "path": str(a.path), "size_bytes": a.size_bytes} for a in files
                 ],
+                "dagster": self._dagster(),
                 "layers": [
                     {"kind": a.kind, "name": LAYERS[ArtefactKind(a.kind)], **_grid(a)}
                     for a in sorted(layers, key=lambda a: _ORDER.index(a.kind))

@@ -5,6 +5,7 @@ the answers (see `observing`, `vetting`).
 """
 
 import getpass
+from collections.abc import Callable
 
 from starlette.routing import Route
 
@@ -16,7 +17,9 @@ from contimg_resources.settings import Settings
 from contimg_resources.settings.whole import file_of
 
 
-def open_programs(settings: Settings, host: str, *, marks: bool = True) -> list[Route]:
+def open_programs(
+    settings: Settings, host: str, *, marks: bool = True, dagster: Callable[[], str | None]
+) -> list[Route]:
     """Return the routes of a state directory; none without a products store.
 
     Parameters
@@ -27,6 +30,8 @@ def open_programs(settings: Settings, host: str, *, marks: bool = True) -> list[
         Address on which the server listens: this computer's user may mark on the loopback one.
     marks : bool
         Whether anybody may mark.
+    dagster : callable
+        Returns the present address of Dagster's web interface, None if there is none.
 
     Raises
     ------
@@ -50,4 +55,7 @@ def open_programs(settings: Settings, host: str, *, marks: bool = True) -> list[
     )
     log_marks(settings.layout.logs)
     store = ProductsStore(settings.products_address, create=False)
-    return [*Vetting(store, people).routes, *ObservationPages(store).routes]
+    return [
+        *Vetting(store, people).routes,
+        *ObservationPages(store, lambda: access.dagster_url or dagster()).routes,
+    ]

@@ -40,6 +40,11 @@ class DashboardSettings(Section):
         description="File of the people who sign in with a token: in each line a name and the "
         "SHA-256 of the token. None, without a header: on this computer alone its user may mark.",
     )
+    dagster_url: str | None = Field(
+        None,
+        description="Address of Dagster's web interface for links to runs; None: that of the "
+        "platform that runs on the state directory.",
+    )
 
 
 class AlertSettings(Section):

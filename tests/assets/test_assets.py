@@ -32,6 +32,7 @@ from contimg_resources.core.errors import (
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.observations.model import ObservationOrigin, SubBandFile
 from contimg_resources.products.model import ObservationState
+from contimg_resources.settings import AlertSettings, Settings
 from contimg_resources.steps.converting import MeasurementSetMade
 from contimg_resources.steps.photometry import Unmeasured
 from tests.assets.parts import parts_of
@@ -129,7 +130,9 @@ def execute(
     instance.add_dynamic_partitions("observation_mjd", [key])
     instance.add_dynamic_partitions("calibration_mjd", [key])
     instance.add_dynamic_partitions("mosaic_mjd", [key])
-    definitions = build_defs(parts_of(SimpleNamespace()))
+    alerts = AlertSettings(dashboard_url="https://example.org/contimg/")
+    settings = Settings(state=Path("/nowhere"), alerts=alerts)
+    definitions = build_defs(parts_of(SimpleNamespace(settings=settings)))
     return definitions.resolve_job_def(job).execute_in_process(
         partition_key=key,
         instance=instance,
@@ -161,6 +164,8 @@ def test_an_observation_is_calibrated_then_imaged(
     materialization = latest(instance, "image_5min")
     assert materialization.partition == KEY
     assert materialization.metadata["rms_mjy"].value == 2.0
+    link = materialization.metadata["dashboard"].value
+    assert link == f"https://example.org/contimg/#/observations/{KEY}"
     assert (materialization.tags or {})["dagster/data_version"]
 
 

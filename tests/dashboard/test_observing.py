@@ -64,7 +64,11 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image=ImageRecord(rms_mjy=1.0, expected_rms_mjy=0.8),
     )
     workshop.products.set_state(
-        observation.key, ObservationState.IMAGED, step="image_5min", reason=HOSTILE
+        observation.key,
+        ObservationState.IMAGED,
+        step="image_5min",
+        reason=HOSTILE,
+        run_id="run-7",
     )
     export_dashboard(workshop)
     return workshop.settings.state
@@ -72,7 +76,8 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(state: Path) -> Iterator[str]:
-    with serving(state, "--read-only") as found:
+    url = "http://127.0.0.1:3000/"
+    with serving(state, "--read-only", CONTIMG_DASHBOARD__DAGSTER_URL=url) as found:
         yield found
 
 
@@ -141,6 +146,10 @@ def test_the_page_shows_coordinates_and_flux_density_under_the_pointer(
     viewer = page.locator("#observed")
     viewer.wait_for()
     assert HOSTILE in page.locator(".marks").text_content()
+    runs = page.locator(".marks a")
+    assert runs.get_attribute("href") == "http://127.0.0.1:3000/runs/run-7"
+    partition = page.locator("#in-dagster a").first.get_attribute("href")
+    assert partition == f"http://127.0.0.1:3000/assets/image_5min?partition={key}"
     assert (
         "1.00 mJy/beam, 1.25 \N{MULTIPLICATION SIGN} the expected 0.800"
         in page.locator(".facts").text_content()

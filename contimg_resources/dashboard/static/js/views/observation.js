@@ -32,6 +32,12 @@ function factsOf(r, s) {
   );
 }
 
+/** Link to a page of Dagster's; only its text without an address. */
+function inDagster(dagster, path, text) {
+  const id = el("span", { class: "id" }, text);
+  return dagster && /^https?:/.test(dagster) ? el("a", { href: `${dagster.replace(/[/]+$/, "")}/${path}`, rel: "noreferrer" }, id) : id;
+}
+
 const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 
 /** Sources and candidates to draw over the image. */
@@ -43,18 +49,19 @@ async function placesOf(index) {
 }
 
 export async function page(index, key) {
-  const { record, history, statistics, products, layers } = await observation(key);
+  const { record, history, statistics, products, layers, dagster } = await observation(key);
   const withAddresses = layers.map((layer) => ({ ...layer, src: layerAddress(key, layer.kind, "webp") }));
   return [
     el("p", {}, el("a", { href: "#/observations" }, "All observations")),
     el("h1", { tabindex: -1 }, `Observation ${key}`),
     el("p", { class: "lead" }, el("span", { class: `state ${record.state}` }, record.state), record.reason ? ` ${record.reason}` : ""),
     factsOf(record, statistics),
+    dagster ? el("p", { id: "in-dagster" }, "In Dagster: ", ["image_5min", "calibrated_ms", "image_photometry"].map((asset, i) => [i ? ", " : "", inDagster(dagster, `assets/${asset}?partition=${encodeURIComponent(key)}`, asset)])) : null,
     layers.length ? imageViewer({ id: "observed", layers: withAddresses, places: await placesOf(index), valueAt: (layer, x, y) => pixelValue(key, layer.kind, x, y) }) : el("p", { class: "message" }, "There is no image of this observation."),
     el("h2", {}, "History"),
-    el("ol", { class: "marks" }, history.map((e) => el("li", {}, el("strong", {}, e.state), ` ${e.utc.slice(0, 19).replace("T", " ")} UTC, ${e.step}${e.message ? ": " : ""}`, e.message ? el("span", { class: "prose" }, e.message) : null, e.run_id ? el("p", { class: "dim" }, "run ", el("span", { class: "id" }, e.run_id)) : null))),
+    el("ol", { class: "marks" }, history.map((e) => el("li", {}, el("strong", {}, e.state), ` ${e.utc.slice(0, 19).replace("T", " ")} UTC, ${e.step}${e.message ? ": " : ""}`, e.message ? el("span", { class: "prose" }, e.message) : null, e.run_id ? el("p", { class: "dim" }, "run ", inDagster(dagster, `runs/${e.run_id}`, e.run_id)) : null))),
     el("h2", {}, "Products"),
     el("ul", { id: "products" }, products.map((p) => el("li", {}, layers.some((l) => l.kind === p.kind) ? el("a", { href: layerAddress(key, p.kind, "fits"), download: "" }, p.kind) : p.kind, ` ${size(p.size_bytes)} `, el("span", { class: "id" }, p.path)))),
     el("p", {}, "Delivered as ", el("span", { class: "id" }, record.path)),
-  ].flat();
+  ].flat().filter(Boolean);
 }
