@@ -44,6 +44,12 @@ class AlertSettings(Section):
         None,
         description="Address of the dashboard for links in alerts: `https://example.org/contimg/`.",
     )
+    ivorn: str = Field(
+        "ivo://contimg.local/dsa110",
+        pattern=r"^ivo://[A-Za-z0-9][A-Za-z0-9._-]{2,}(/[A-Za-z0-9._-]+)*$",
+        description="Identifier of the VOEvents of candidates; its first part is the authority "
+        "that your institution registered with the IVOA.",
+    )
     rms_factor: float = Field(
         1.5,
         gt=1,
