@@ -82,7 +82,7 @@ class Mail:
             connection.close()
 
     def _message(
-        self, subject: str, text: str, key: str, files: Sequence[Attachment]
+        self, subject: str, text: str, key: str, files: Sequence[Attachment] = ()
     ) -> EmailMessage:
         message = EmailMessage()
         message["Subject"] = one_line(f"contimg: {subject}")

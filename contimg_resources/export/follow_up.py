@@ -9,7 +9,6 @@ about a candidate is permanent; each later one cites it.
 
 import math
 import xml.etree.ElementTree as ElementTree
-from typing import Any
 
 from contimg_resources.core.plain_text import plain_line
 from contimg_resources.core.times import isot_from_mjd
@@ -169,7 +168,8 @@ def as_voevent(report: FollowUp, candidate: CandidateRecord, *, ivorn: str) -> b
     if report.url is not None:
         _add(root, "Reference", uri=report.url, type="url")
     ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
 
 
 def _packet(ivorn: str, candidate: CandidateRecord, day_mjd: int) -> str:
@@ -241,9 +241,9 @@ def _param(
 
 
 def _add(
-    parent: ElementTree.Element, name: str, text: str = "", **about: Any
+    parent: ElementTree.Element, tag: str, text: str = "", /, **about: str
 ) -> ElementTree.Element:
     """Add an element; control characters, which XML can't contain, become visible ones."""
-    added = ElementTree.SubElement(parent, name, {k: plain_line(str(v)) for k, v in about.items()})
+    added = ElementTree.SubElement(parent, tag, {k: plain_line(v) for k, v in about.items()})
     added.text = plain_line(text) or None
     return added

@@ -13,7 +13,7 @@ evaluated again on two grids of the source's own, each around the posterior on t
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,7 @@ def with_intrinsic(
     of the table, in its order.
     """
     which = _usable(curves, min_epochs)
-    values = {name: np.full(len(table), np.nan) for name in INTRINSIC}
+    values: dict[str, Any] = {name: np.full(len(table), np.nan) for name in INTRINSIC}
     parts: list[Structure] = []
     some = curves.only(np.isin(np.arange(len(curves)), which))
     _, flux, error = relative(some)

@@ -41,7 +41,8 @@ def walk(sigma: float, tau_days: float, days: np.ndarray) -> np.ndarray:
 def curves() -> LightCurves:
     days = np.arange(float(DAYS))
     walks = [
-        0 * days if s else walk(*of, days) for *of, s in zip(SIGMA, TAU_DAYS, STEADY, strict=True)
+        0 * days if steady else walk(sigma, tau_days, days)
+        for sigma, tau_days, steady in zip(SIGMA, TAU_DAYS, STEADY, strict=True)
     ]
     level = np.exp(walks) * np.exp(JITTER * RANDOM.standard_normal((N, DAYS)))
     return light_curves(level * (1 + ERROR * RANDOM.standard_normal((N, DAYS))), ERROR * level)
