@@ -66,9 +66,11 @@ def with_intrinsic(
     for first in range(0, len(logs), _TURN):
         own = np.arange(first, min(first + _TURN, len(logs)))
         log_posterior[own] = noises.fit(logs.chosen(own)).log_posterior
-    noises, log_posterior = noises.refitted(log_posterior)
+    sound = np.flatnonzero(np.isfinite(log_posterior).all(axis=1))
+    noises, log_posterior[sound] = noises.refitted(log_posterior[sound])
     with on_one_core():
-        for number, index in enumerate(which):
+        for number in sound:
+            index = which[number]
             curve = logs.chosen(np.array([number]))
             found = posterior_of(curve, noises, log_posterior[number])
             for name, value in found._asdict().items():

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contimg_resources.core.arrays import Bools, Floats, Ints
 from contimg_resources.core.errors import InvalidName
@@ -55,8 +56,7 @@ def where_of(curves: LightCurves) -> Where:
     """Return where and when the measurements were made."""
     counts = np.diff(curves.offsets)
     ra_deg, dec_deg = np.repeat(curves.ra_deg, counts), np.repeat(curves.dec_deg, counts)
-    epochs, number = np.unique(curves.epoch, return_inverse=True)
-    strip_deg = np.array([_strip_deg(str(epoch)) for epoch in epochs])[number]
+    strip_deg = _strips_deg(curves.epoch)
     known = np.where(np.isfinite(ra_deg), ra_deg, 0.0)
     transit = transit_mjd(transit_number(curves.mid_mjd, known), known)
     hour_angle = (curves.mid_mjd - transit) * SIDEREAL_DEG_PER_DAY
@@ -68,11 +68,19 @@ def where_of(curves: LightCurves) -> Where:
     )
 
 
-def _strip_deg(epoch: str) -> float:
-    try:
-        return float(parse_mosaic_key(epoch)[1])
-    except InvalidName:
-        return float("nan")
+def _strips_deg(epochs: NDArray[np.str_]) -> Floats:
+    """Return the declination in each key of a mosaic, degrees; NaN for other keys."""
+    import pyarrow as pa
+
+    # Faster than sorting: keys are few, and measurements are many.
+    coded = pa.array(epochs, pa.string()).dictionary_encode()
+    strips = [np.nan]
+    for epoch in coded.dictionary.to_pylist():
+        try:
+            strips.append(parse_mosaic_key(epoch)[1])
+        except InvalidName:
+            strips.append(np.nan)
+    return np.asarray(np.array(strips)[coded.indices.to_numpy() + 1])
 
 
 @dataclass(frozen=True)
@@ -254,9 +262,10 @@ def measure_systematics(curves: LightCurves, min_epochs: int) -> Systematics:
     min_epochs : int
         Minimum number of measurements of a reference.
     """
-    which = np.flatnonzero(_references(curves, min_epochs))
+    which = np.flatnonzero(reference_sources(curves, min_epochs) & curves.sound())
     if len(which) > _MOST_REFERENCES:
         which = which[np.linspace(0, len(which) - 1, _MOST_REFERENCES).astype(np.int64)]
+    which = which[_usable(curves.only(np.isin(np.arange(len(curves)), which)))]
     some = curves.only(np.isin(np.arange(len(curves)), which))
     _, epoch = np.unique(some.epoch, return_inverse=True)
     n_epochs = int(epoch.max()) + 1 if len(epoch) else 0
@@ -280,14 +289,11 @@ def measure_systematics(curves: LightCurves, min_epochs: int) -> Systematics:
     return Systematics(tuple(patterns), ranges, len(some), n_epochs)
 
 
-def _references(curves: LightCurves, min_epochs: int) -> Bools:
-    """Return the references that are good in all respects, and whose places are known."""
-    which = reference_sources(curves, min_epochs) & curves.sound()
-    for index in np.flatnonzero(which):
-        own = curves.of(int(index))
-        place = curves.ra_deg[index] + sum(_strip_deg(str(e)) for e in set(curves.epoch[own]))
-        which[index] = np.isfinite(place) and np.median(curves.flux_jy[own]) > 0
-    return which
+def _usable(curves: LightCurves) -> Bools:
+    """Return which sources have known places at all measurements and a median above zero."""
+    known = np.isfinite(sum(where_of(curves)))
+    own = (curves.of(i) for i in range(len(curves)))
+    return np.array([known[o].all() and np.median(curves.flux_jy[o]) > 0 for o in own], np.bool_)
 
 
 @dataclass(frozen=True)
