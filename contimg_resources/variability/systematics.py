@@ -115,12 +115,16 @@ class _Cause:
     label: str
     design: Callable[[Where, Ranges], Any]
     along: Callable[[Where], Floats]
+    #: Light curves that are shorter than this don't show the pattern, days.
+    min_days: float
 
 
 _CAUSES = (
-    _Cause("place", "hour angle (deg)", _place, lambda where: where.hour_angle_deg),
-    _Cause("year", "day of the year", _year, lambda where: _DAYS_OF_YEAR * where.year),
-    _Cause("day", "mean solar time (h)", _day, lambda where: 24.0 * where.day),
+    _Cause("place", "hour angle (deg)", _place, lambda where: where.hour_angle_deg, 0.0),
+    _Cause(
+        "year", "day of the year", _year, lambda where: _DAYS_OF_YEAR * where.year, _DAYS_OF_YEAR
+    ),
+    _Cause("day", "mean solar time (h)", _day, lambda where: 24.0 * where.day, _DAYS_OF_YEAR),
 )
 
 
@@ -281,6 +285,8 @@ def measure_systematics(curves: LightCurves, min_epochs: int) -> Systematics:
     )
     left, patterns = fit.clipped(logs.values), []
     for cause in _CAUSES:
+        if np.ptp(some.mid_mjd) < cause.min_days:
+            continue
         design = cause.design(where, ranges).toarray()
         pattern, fitted = fit.pattern(cause, design, left, cause.along(where))
         patterns.append(pattern)
