@@ -110,6 +110,6 @@ export async function show(index) {
     table({ id: "variables", caption: "Sources flagged as variable", columns: COLUMNS, rows: selection.variables, sort: "-η", none: "No source is flagged as variable." }),
     el("h2", {}, "Annual and daily patterns"),
     el("p", { class: "dim" }, "Patterns that the flux references share, measured after each epoch's flux scale."),
-    table({ id: "patterns", caption: "Patterns of the flux references", columns: PATTERNS, rows: data?.systematics ?? [], sort: "Depends on", none: "Not measured: too few reference sources or epochs." }),
+    table({ id: "patterns", caption: "Patterns of the flux references", columns: PATTERNS, rows: data?.systematics ?? [], none: "Not measured: too few reference sources or epochs." }),
   ].filter(Boolean);
 }
