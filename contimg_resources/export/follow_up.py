@@ -82,7 +82,7 @@ def follow_up(
     dip, evidence = candidate.parameters, candidate.evidence
     data_end_mjd = candidate.searched_day + 1.0
     width = candidate.end_mjd - candidate.start_mjd
-    complete = candidate.state is CandidateState.COMPLETE
+    in_progress = candidate.state is CandidateState.IN_PROGRESS
     return FollowUp(
         id=candidate.id,
         ivorn=_packet(ivorn, candidate, candidate.searched_day),
@@ -107,7 +107,7 @@ def follow_up(
         end_mjd=rounded(candidate.end_mjd, MJD_DECIMALS),
         end_utc=_utc(candidate.end_mjd),
         end_error_days=finite(math.hypot(dip.mid_error_days, 0.5 * dip.width_error_days)),
-        is_end_predicted=not complete and candidate.end_mjd > data_end_mjd,
+        is_end_predicted=in_progress and candidate.end_mjd > data_end_mjd,
         baseline_return_mjd=rounded(candidate.mid_mjd + width, MJD_DECIMALS),
         baseline_mjy=finite(1e3 * dip.baseline_jy),
         baseline_error_mjy=finite(1e3 * dip.baseline_error_jy),
@@ -177,8 +177,10 @@ def _packet(ivorn: str, candidate: CandidateRecord, day_mjd: int) -> str:
 
 
 def _phase(candidate: CandidateRecord, data_end_mjd: float) -> str:
+    if candidate.state is CandidateState.WITHDRAWN:
+        return "withdrawn"
     if candidate.state is not CandidateState.IN_PROGRESS:
-        return "over" if candidate.state is CandidateState.COMPLETE else candidate.state.value
+        return "over"
     return "ingress" if data_end_mjd < candidate.mid_mjd else "egress"
 
 

@@ -436,7 +436,7 @@ class FollowUp(Document):
     )
     ra_deg: float | None = Field(description="ICRS; null for a light curve without a position.")
     dec_deg: float | None
-    state: str = Field(description="in progress, complete or withdrawn.")
+    state: str
     withdrawn: str = Field("", description="Why the candidate was withdrawn; else empty.")
     mark: str = Field("", description="The current mark; empty if there is none.")
     data_end_mjd: float = Field(description="End of the last day that was searched.")

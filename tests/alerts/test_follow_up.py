@@ -97,7 +97,7 @@ def test_an_observer_reads_where_how_deep_and_until_when() -> None:
     [
         ({"start_mjd": DAY - 2.0, "mid_mjd": DAY + 9.0, "end_mjd": DAY + 20.0}, "ingress", True),
         ({"state": CandidateState.COMPLETE, "end_mjd": DAY - 3.0}, "over", False),
-        ({"state": CandidateState.WITHDRAWN}, "withdrawn", True),
+        ({"state": CandidateState.WITHDRAWN}, "withdrawn", False),
     ],
 )
 def test_the_phase_is_that_at_the_end_of_the_data(
