@@ -44,6 +44,18 @@ def describe_variability(measured: DayOfVariability) -> Metadata:
     return {
         "plane": preview(measured.png, "log V against log eta"),
         "plane_finer": drawing(measured.png, "log V against log eta"),
+        "patterns": drawing(measured.patterns_png, "annual and daily patterns of the references"),
+        "systematics": listed(
+            {
+                "cause": name,
+                "amplitude_percent": _short(100 * found["amplitude"]),
+                "error_percent": _short(100 * found["error"]),
+                "sigma": _short(found["sigma"]),
+                "removed": "yes" if found["is_removed"] else "no",
+            }
+            for name, found in facts.systematics.items()
+        ),
+        "n_intrinsic": int((table.intrinsic_probability >= 0.5).sum()),
         "n_sources": len(table),
         "n_points": measured.n_points,
         "n_variables": len(chosen),

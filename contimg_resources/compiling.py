@@ -41,6 +41,17 @@ def n_cores() -> int:
     return int(numba.get_num_threads())
 
 
+@contextmanager
+def on_one_core() -> Iterator[None]:
+    """Run the compiled loops of this thread on one core: a short one takes less than its start."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
 def compiled(*, parallel: bool = False) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
     """Compile a function when it is first called.
 

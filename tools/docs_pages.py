@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from contimg_resources.cli.main import app
-from contimg_resources.export.model import DIRECTORY, schemas
+from contimg_resources.export.schemas import DIRECTORY, schemas
 from contimg_resources.settings import Settings
 
 _HEAD = """\

@@ -65,11 +65,25 @@ def _text(candidate: CandidateRecord, dashboard_url: str | None) -> str:
         f"(MJD {candidate.mid_mjd:.1f})",
         f"Depth: {_measure(100 * found.depth, 100 * found.depth_error, '%')}; "
         f"width: {_measure(found.width_days, found.width_error_days, 'days')}",
+        f"Half depth: {utc_day(candidate.start_mjd)} and {utc_day(candidate.end_mjd)}"
+        + (
+            " (predicted)"
+            if candidate.state is CandidateState.IN_PROGRESS
+            and candidate.end_mjd > candidate.searched_day + 1
+            else ""
+        ),
         f"Score: {candidate.score:.1f}; threshold: {_number(found.threshold)}",
     ]
-    if dashboard_url:
-        lines.append(f"{dashboard_url.rstrip('/')}/#/candidates/{quote(candidate.id, safe='+')}")
+    if url := card_url(candidate.id, dashboard_url):
+        lines.append(url)
     return "\n".join(lines)
+
+
+def card_url(candidate_id: str, dashboard_url: str | None) -> str | None:
+    """Return the address of a card on the dashboard with the given base URL, if there is one."""
+    if not dashboard_url:
+        return None
+    return f"{dashboard_url.rstrip('/')}/#/candidates/{quote(candidate_id, safe='+')}"
 
 
 def _position(candidate: CandidateRecord) -> str:

@@ -7,6 +7,7 @@ A webhook's URL is the secret: anyone who has it can write to the channel. Messa
 host, and no text of a library, which may quote the URL.
 """
 
+import base64
 import hashlib
 import http.client
 import json
@@ -14,15 +15,24 @@ import smtplib
 import ssl
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import formatdate
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from contimg_resources.alerts.delivery import TIMEOUT_S, Channel, Failure, one_line, without_secrets
+from contimg_resources.alerts.delivery import (
+    TIMEOUT_S,
+    Attachment,
+    Channel,
+    Failure,
+    one_line,
+    without_secrets,
+)
 from contimg_resources.core.plain_text import plain
 from contimg_resources.settings import AlertSettings
 
@@ -38,15 +48,23 @@ class Mail:
         """Name of the channel, in records and messages."""
         return "e-mail"
 
-    def deliver(self, subject: str, text: str, *, kind: str, key: str) -> Failure | None:
-        """Deliver a message; return the reason for a failure, None after success.
+    def deliver(
+        self,
+        subject: str,
+        text: str,
+        *,
+        kind: str,
+        key: str,
+        files: Sequence[Attachment] = (),
+    ) -> Failure | None:
+        """Deliver a message with files; return the reason for a failure, None after success.
 
         A message counts as delivered if the server accepts it for some of the addresses. The
         alert's kind and key make the message's id.
         """
         server = f"{self.settings.smtp_host}:{self.settings.smtp_port}"
         try:
-            message = self._message(subject, text, key)
+            message = self._message(subject, text, key, files)
         except (ValueError, IndexError) as error:
             return Failure(f"can't write the e-mail: {self._words(error)}")
         try:
@@ -63,7 +81,9 @@ class Mail:
                 connection.quit()
             connection.close()
 
-    def _message(self, subject: str, text: str, key: str) -> EmailMessage:
+    def _message(
+        self, subject: str, text: str, key: str, files: Sequence[Attachment] = ()
+    ) -> EmailMessage:
         message = EmailMessage()
         message["Subject"] = one_line(f"contimg: {subject}")
         message["From"] = self.settings.email_from
@@ -72,6 +92,9 @@ class Mail:
         message["Message-ID"] = f"<{hashlib.sha256(key.encode()).hexdigest()[:32]}@contimg>"
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(plain(text))
+        for file in files:
+            major, _, minor = file.media_type.partition("/")
+            message.add_attachment(file.data, maintype=major, subtype=minor, filename=file.name)
         return message
 
     def _login(self, connection: smtplib.SMTP, server: str) -> Failure | None:
@@ -144,10 +167,19 @@ class Webhook:
         """Name of the channel, in records and messages."""
         return "webhook"
 
-    def deliver(self, subject: str, text: str, *, kind: str, key: str) -> Failure | None:
-        """Deliver a message; return the reason for a failure, None after success.
+    def deliver(
+        self,
+        subject: str,
+        text: str,
+        *,
+        kind: str,
+        key: str,
+        files: Sequence[Attachment] = (),
+    ) -> Failure | None:
+        """Deliver a message with files; return the reason for a failure, None after success.
 
-        `kind` and `key` of the alert are copied into the JSON.
+        `kind` and `key` of the alert are copied into the JSON; `files` are a list there, JSON and
+        XML as text, others in base64.
         """
         url = self.url.get_secret_value()
         host = _host(url)
@@ -156,7 +188,10 @@ class Webhook:
                 "the webhook isn't a plain http or https URL (CONTIMG_ALERTS__WEBHOOK): "
                 "https://host/path was expected"
             )
-        body = {"text": plain(text), "subject": plain(subject), "kind": kind, "key": key}
+        body: dict[str, Any] = {
+            **{"text": plain(text), "subject": plain(subject), "kind": kind, "key": key},
+            **({"files": [_as_json(file) for file in files]} if files else {}),
+        }
         try:
             request = urllib.request.Request(
                 url,
@@ -179,6 +214,13 @@ class Webhook:
                 f"the webhook at {host} received the message and gave no answer: {_why(error)}",
                 certain=False,
             )
+
+
+def _as_json(file: Attachment) -> dict[str, str]:
+    known = {"name": file.name, "media_type": file.media_type}
+    if file.media_type in ("application/json", "application/xml"):
+        return {**known, "text": file.data.decode()}
+    return {**known, "base64": base64.b64encode(file.data).decode()}
 
 
 def _opener() -> urllib.request.OpenerDirector:

@@ -1,10 +1,11 @@
-"""The interface of channels, failures of delivery, and text that is safe in a header.
+"""The interface of channels, attached files, failures, and text that is safe in a header.
 
 Belongs here: the parts that all channels share; removing line breaks and control characters from
 names that others chose. Doesn't: any protocol, the messages themselves.
 """
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,6 +38,15 @@ class Failure:
     certain: bool = True
 
 
+@dataclass(frozen=True)
+class Attachment:
+    """A file that goes with a message."""
+
+    name: str  #: Name of the file.
+    media_type: str  #: ``application/json`` or another.
+    data: bytes  #: Its content.
+
+
 class Channel(Protocol):
     """A channel for messages."""
 
@@ -45,8 +55,16 @@ class Channel(Protocol):
         """Name of the channel, in records and messages."""
         ...
 
-    def deliver(self, subject: str, text: str, *, kind: str, key: str) -> Failure | None:
-        """Deliver a message; return the reason for a failure, None after success.
+    def deliver(
+        self,
+        subject: str,
+        text: str,
+        *,
+        kind: str,
+        key: str,
+        files: Sequence[Attachment] = (),
+    ) -> Failure | None:
+        """Deliver a message with files; return the reason for a failure, None after success.
 
         `kind` and `key` are those of the alert.
         """

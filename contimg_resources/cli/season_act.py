@@ -65,7 +65,10 @@ def play_season(workshop: "Workshop", platform: "Platform", timeout_s: float) ->
 
 
 def failures_of(season: "SeasonResult") -> list[str]:
-    """Return messages about missed events, false candidates and bad published epochs."""
+    """Return messages about missed events and variables, false candidates, bad published epochs.
+
+    A few steady sources are flagged as variable: few sources make an uncertain population.
+    """
     found = [
         f"the event of {e.event.source_id} at MJD {e.event.mid_mjd:.0f} wasn't found"
         for e in season.events
@@ -75,6 +78,7 @@ def failures_of(season: "SeasonResult") -> list[str]:
         f"{c.id} is a false candidate: it matches no injected event"
         for c in season.false_candidates
     ]
+    found += [f"variable {name} wasn't flagged" for name in season.variables_missed]
     found += [f"bad epoch {key} was published" for key in season.bad_published]
     return found
 

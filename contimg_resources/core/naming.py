@@ -148,6 +148,10 @@ class StateLayout:
         """Return the picture of a candidate."""
         return self.candidates / f"{candidate_id}.png"
 
+    def follow_up(self, name: str) -> Path:
+        """Return a file of the report of a candidate for observers."""
+        return self.candidates / "follow_up" / name
+
     def mosaic_dir(self, key: str, mid_mjd: float) -> Path:
         """Directory of a mosaic and its companions."""
         return self.mosaics / day_name(mid_mjd) / check_name(key, "mosaic key")

@@ -37,8 +37,8 @@ from contimg_resources.products.dips import DipEvidence, FittedDip
 from contimg_resources.products.events import CandidateRecord, MarkRecord
 from contimg_resources.variability.model import LightCurves
 
-#: Copies a PNG file into the export and returns its path; None if there is no such file.
-PutPicture = Callable[[Path], str | None]
+#: Copies a file into the export and returns its path; None if there is no such file.
+PutCopy = Callable[[Path], str | None]
 
 MAX_CUTOUTS = 40
 _MAX_NEIGHBOURS = 20
@@ -50,14 +50,14 @@ _SURROUNDINGS = 1.5
 
 
 def candidates_document(
-    state: PlatformState, page_of: Mapping[str, int], put_picture: PutPicture
+    state: PlatformState, page_of: Mapping[str, int], put_copy: PutCopy
 ) -> Paged:
     """Return the document of candidates, sorted by epoch of minimum.
 
-    `page_of` is the page of the light curves that contains each source; `put_picture` copies
+    `page_of` is the page of the light curves that contains each source; `put_copy` copies
     pictures into the export.
     """
-    return elements("candidates", "candidates", _items(state, page_of, put_picture))
+    return elements("candidates", "candidates", _items(state, page_of, put_copy))
 
 
 def is_complete(record: CandidateRecord) -> bool:
@@ -71,9 +71,7 @@ def is_complete(record: CandidateRecord) -> bool:
     return all(math.isfinite(value) for value in needed)
 
 
-def _items(
-    state: PlatformState, page_of: Mapping[str, int], put_picture: PutPicture
-) -> Iterator[Item]:
+def _items(state: PlatformState, page_of: Mapping[str, int], put_copy: PutCopy) -> Iterator[Item]:
     marks: dict[str, list[MarkRecord]] = defaultdict(list)
     for mark in state.marks:
         marks[mark.candidate_id].append(mark)
@@ -81,7 +79,7 @@ def _items(
     complete = (c for c in state.candidates if is_complete(c))
     for record in sorted(complete, key=lambda c: (c.mid_mjd, c.id)):
         said = [_mark(m) for m in marks[record.id][-_MAX_MARKS:]]
-        card = _card(state.cards, record.id)
+        files = _files(state.cards, record.id)
         item = CandidateItem(
             id=record.id,
             source_id=record.source_id,
@@ -99,8 +97,8 @@ def _items(
             earlier_marks=tuple(said[:-1]),
             light_curve_page=page_of.get(record.source_id),
             neighbours=tuple(_neighbours(record, state.points, number_of)),
-            card_png=None if card is None else put_picture(card),
-            cutouts=tuple(_cutouts(record, state.cutouts_of, put_picture)),
+            **{name: put_copy(file) for name, file in files.items()},
+            cutouts=tuple(_cutouts(record, state.cutouts_of, put_copy)),
             **_fit(record.parameters),
             **_numbers(record.evidence),
         )
@@ -159,14 +157,14 @@ def _neighbours(
 
 
 def _cutouts(
-    record: CandidateRecord, cutouts_of: CutoutsOf, put_picture: PutPicture
+    record: CandidateRecord, cutouts_of: CutoutsOf, put_copy: PutCopy
 ) -> Iterator[CutoutItem]:
     start_mjd, end_mjd = _about(record)
     near = [c for c in cutouts_of(record.source_id) if start_mjd <= c[1] <= end_mjd]
     near.sort(key=lambda c: (c[1], c[0]))
     for i in _evenly(len(near), MAX_CUTOUTS):
         epoch, mid_mjd, png, _ = near[i]
-        path = put_picture(png)
+        path = put_copy(png)
         # The oldest are removed when disk space is low, perhaps since they were listed.
         if path is not None:
             yield CutoutItem(epoch=epoch, mid_mjd=rounded(mid_mjd, MJD_DECIMALS), png=path)
@@ -181,11 +179,19 @@ def _evenly(n: int, n_most: int) -> Ints:
     return np.unique(np.linspace(0, n - 1, min(n, n_most)).round().astype(np.int64))
 
 
-def _card(directory: Path, candidate_id: str) -> Path | None:
+def _files(directory: Path, candidate_id: str) -> dict[str, Path]:
+    """Return the files of a candidate by their names in the document."""
     try:
-        return directory / f"{check_name(candidate_id, 'candidate id')}.png"
+        name = check_name(candidate_id, "candidate id")
     except InvalidName:
-        return None
+        return {}
+    reports = directory / "follow_up"
+    return {
+        "card_png": directory / f"{name}.png",
+        "chart_png": reports / f"{name}.png",
+        "follow_up_json": reports / f"{name}.json",
+        "voevent_xml": reports / f"{name}.xml",
+    }
 
 
 def _mark(mark: MarkRecord) -> MarkItem:

@@ -1,13 +1,13 @@
 """The export directory.
 
-Belongs here: writing pages, pictures and the index so that a reader with an index of the last day
-can read all files that it names; removing files that no such index names; allowing one writer at a
-time. Doesn't: the contents of the documents.
+Belongs here: writing pages, pictures, reports and the index so that a reader with an index of the
+last day can read all files that it names; removing files that no such index names; allowing one
+writer at a time. Doesn't: the contents of the documents.
 
-Pages and pictures have their content's checksum in their names and never change. The index is
-replaced last: an export that is killed leaves the previous index with all of its pages. A replaced
-index is kept in ``previous`` for a day, counted from its replacement. Only files with such names
-are ever removed.
+Pages, pictures and reports have their content's checksum in their names and never change. The index
+is replaced last: an export that is killed leaves the previous index with all of its pages. A
+replaced index is kept in ``previous`` for a day, counted from its replacement. Only files with such
+names are ever removed.
 """
 
 import fcntl
@@ -37,7 +37,7 @@ _MARKER = ".contimg-export"
 _PREVIOUS = "previous"
 _POLL_S = 0.2
 _PAGE_NAME = re.compile(r"[0-9]{4,}-[0-9a-f]{12}\.json", re.ASCII)
-_PICTURE_NAME = re.compile(r"[0-9a-f]{32}\.png", re.ASCII)
+_PICTURE_NAME = re.compile(r"[0-9a-f]{32}\.(png|json|xml)", re.ASCII)
 _PREVIOUS_NAME = re.compile(r"([0-9]{5}\.[0-9]{5})-[0-9a-f]{12}\.json", re.ASCII)
 
 
@@ -58,14 +58,17 @@ class ExportDirectory:
         self._put(self.root / document / name, page.data, digest)
         return f"{document}/{name}"
 
-    def put_picture(self, picture: Path) -> str | None:
-        """Copy a PNG file unless it exists; return its relative path, None if there is none."""
+    def put_copy(self, file: Path) -> str | None:
+        """Copy a PNG, JSON or XML file unless it exists; return its relative path.
+
+        None is returned if there is no such file.
+        """
         try:
-            data = picture.read_bytes()
+            data = file.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
         digest = hashlib.sha256(data).hexdigest()
-        name = f"{digest[:32]}.png"
+        name = f"{digest[:32]}{file.suffix}"
         self._put(self.root / PICTURES / name, data, digest)
         return f"{PICTURES}/{name}"
 
@@ -135,6 +138,8 @@ class ExportDirectory:
             cards = json.loads(page.read_bytes())["candidates"] if page.is_file() else ()
             for card in cards:
                 named |= {card["card_png"], *(cutout["png"] for cutout in card["cutouts"])}
+                # Pages of an earlier release have none of these.
+                named |= {card.get(n) for n in ("chart_png", "follow_up_json", "voevent_xml")}
         return named
 
 

@@ -1,7 +1,6 @@
-"""Models of the documents for dashboards.
+"""Models of the documents for dashboards, and of the report of a candidate.
 
-Belongs here: the models, and the published JSON Schemas, which are made from them. Doesn't: filling
-and writing the documents.
+Belongs here: the models. Doesn't: filling and writing the documents, their schemas (see `schemas`).
 
 Every document has a `schema_version` and its name in `document`. Missing numbers are null. Times
 are MJD in days, UTC, unless a name ends in ``_utc``; units are in the names. Read `Index` first: it
@@ -12,8 +11,7 @@ Documents may get new names without a new version. Therefore the published schem
 models that documents are made from, allow unknown names.
 """
 
-import json
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -231,10 +229,48 @@ class Sources(Document):
     p_value: tuple[float | None, ...]
     pair_vs: tuple[float | None, ...]
     pair_m: tuple[float | None, ...]
+    intrinsic_probability: tuple[float | None, ...] = Field(
+        description="Probability that the source varies as a damped random walk of ln S."
+    )
+    intrinsic_sigma: tuple[float | None, ...] = Field(
+        description="Standard deviation of the walk: mean of its posterior."
+    )
+    intrinsic_sigma_error: tuple[float | None, ...]
+    intrinsic_sigma_low: tuple[float | None, ...] = Field(description="5 % quantile.")
+    intrinsic_sigma_high: tuple[float | None, ...] = Field(description="95 % quantile.")
+    intrinsic_tau_days: tuple[float | None, ...] = Field(
+        description="Time scale of the walk; null for a source that is probably steady."
+    )
+    intrinsic_tau_error_days: tuple[float | None, ...]
+    intrinsic_tau_low_days: tuple[float | None, ...] = Field(
+        description="5 % quantile; null if time scales shorter than the interval between "
+        "measurements aren't excluded."
+    )
+    intrinsic_tau_high_days: tuple[float | None, ...] = Field(
+        description="95 % quantile; null if time scales longer than the time observed aren't "
+        "excluded."
+    )
+    intrinsic_jitter: tuple[float | None, ...] = Field(
+        description="Scatter of ln S beyond the errors and the walk."
+    )
     is_variable: tuple[bool, ...]
     light_curve_page: tuple[int | None, ...] = Field(
         description="Page of `light_curves` that contains it, from 0; null if there is none."
     )
+
+
+class StructureItem(Part):
+    """Structure function of ln S: mean squared difference, less that of the errors, by lag."""
+
+    lag_days: tuple[float, ...]
+    structure: tuple[float | None, ...]
+    structure_error: tuple[float | None, ...] = Field(
+        description="Its standard deviation in light curves drawn from the source's noise."
+    )
+    model: tuple[float | None, ...] = Field(
+        description="That of the damped random walk and the jitter of the source."
+    )
+    n_pairs: tuple[int, ...]
 
 
 class LightCurveItem(Part):
@@ -251,6 +287,9 @@ class LightCurveItem(Part):
         "(flag 128). Null for a source without such measurements.",
     )
     integrated_error_mjy: tuple[float | None, ...] | None = None
+    structure: StructureItem | None = Field(
+        None, description="Null for a source that is probably steady."
+    )
 
 
 class LightCurves(Document):
@@ -281,6 +320,16 @@ class VariableItem(Part):
     )
 
 
+class SystematicItem(Part):
+    """An annual or daily pattern of the flux references."""
+
+    cause: str = Field(description="place (in the mosaic), year or day.")
+    amplitude: float = Field(description="Its rms as a fraction of the flux density.")
+    error: float = Field(description="Error of that.")
+    sigma: float = Field(description="Significance.")
+    is_removed: bool = Field(description="Whether it is removed before events are searched.")
+
+
 class Variables(Document):
     """Sources flagged as variable, and the thresholds."""
 
@@ -297,6 +346,9 @@ class Variables(Document):
     )
     threshold_eta: tuple[float, ...] = ()
     threshold_v: tuple[float, ...] = ()
+    systematics: tuple[SystematicItem, ...] = Field(
+        (), description="Annual and daily patterns of the references; empty: not measured."
+    )
     variables: tuple[VariableItem, ...]
 
 
@@ -369,6 +421,13 @@ class CandidateItem(Part):
     light_curve_page: int | None = None
     neighbours: tuple[Neighbour, ...] = ()
     card_png: str | None = Field(None, description="Relative to the index.")
+    chart_png: str | None = Field(None, description="Finding chart, relative to the index.")
+    follow_up_json: str | None = Field(
+        None, description="Report for observers as JSON, relative to the index."
+    )
+    voevent_xml: str | None = Field(
+        None, description="The same as a VOEvent 2.0, relative to the index."
+    )
     cutouts: tuple[CutoutItem, ...] = ()
 
 
@@ -379,7 +438,60 @@ class Candidates(Document):
     candidates: tuple[CandidateItem, ...]
 
 
-#: All documents by name.
+class FollowUp(Document):
+    """Report of a candidate for observers who follow it up; a file beside the candidate's card."""
+
+    document: Literal["follow_up"] = "follow_up"
+    id: str
+    ivorn: str = Field(description="Identifier of the VOEvent with the same contents.")
+    source_id: str
+    added_list: str | None = Field(
+        None, description="List of added light curves; null for the platform's own."
+    )
+    ra_deg: float | None = Field(description="ICRS; null for a light curve without a position.")
+    dec_deg: float | None
+    state: str
+    withdrawn: str = Field("", description="Why the candidate was withdrawn; else empty.")
+    mark: str = Field("", description="The current mark; empty if there is none.")
+    data_end_mjd: float = Field(description="End of the last day that was searched.")
+    phase: str = Field(description="At the end of the data: ingress, egress, over or withdrawn.")
+    phase_widths: float | None = Field(
+        description="Time from the epoch of minimum to the end of the data, in widths: -0.5 and "
+        "0.5 are half depth."
+    )
+    depth: float | None = Field(description="Fraction of the baseline that is missing.")
+    depth_error: float | None
+    width_days: float | None = Field(description="Full width at half depth.")
+    width_error_days: float | None
+    start_mjd: float = Field(description="Half depth at ingress.")
+    mid_mjd: float = Field(description="Epoch of minimum.")
+    mid_utc: str
+    mid_error_days: float | None
+    end_mjd: float = Field(description="Half depth at egress.")
+    end_utc: str
+    end_error_days: float | None
+    is_end_predicted: bool = Field(description="Whether the end is later than the data.")
+    baseline_return_mjd: float = Field(
+        description="When the source is back at its baseline: a width after the minimum."
+    )
+    baseline_mjy: float | None
+    baseline_error_mjy: float | None
+    minimum_mjy: float | None = Field(description="Flux density at the epoch of minimum.")
+    frequency_ghz: float | None = Field(
+        description="Centre of the band; null for an added light curve."
+    )
+    score: float | None
+    threshold: float | None
+    spectral_change: float | None = Field(
+        description="Spectral index at the minimum less that of the baseline."
+    )
+    spectral_change_error: float | None
+    template: str
+    url: str | None = Field(None, description="The candidate's card on the dashboard.")
+    finding_chart: str = Field(description="Name of the PNG file with the finding chart.")
+
+
+#: All documents with pages by name.
 DOCUMENTS: dict[str, type[Document]] = {
     "index": Index,
     "observations": Observations,
@@ -391,30 +503,3 @@ DOCUMENTS: dict[str, type[Document]] = {
     "variables": Variables,
     "candidates": Candidates,
 }
-
-
-#: Path of the schemas, in the export directory and below `docs` in the checkout.
-DIRECTORY = f"schema/v{SCHEMA_VERSION}"
-
-
-def schemas() -> dict[str, str]:
-    """Return the text of each document's schema, by the document's name."""
-    return {name: _schema(name) for name in DOCUMENTS}
-
-
-def _schema(name: str) -> str:
-    found = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **DOCUMENTS[name].model_json_schema(),
-    }
-    return json.dumps(_opened(found), indent=2) + "\n"
-
-
-def _opened(part: Any) -> Any:
-    if isinstance(part, dict):
-        return {
-            key: _opened(value)
-            for key, value in part.items()
-            if not (key == "additionalProperties" and value is False)
-        }
-    return [_opened(value) for value in part] if isinstance(part, list) else part

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.export.model import VariableItem
+from contimg_resources.export.model import StructureItem, VariableItem
 from contimg_resources.export.pages import (
     DEG_DECIMALS,
     MJD_DECIMALS,
@@ -28,14 +28,19 @@ from contimg_resources.export.pages import (
     significant,
 )
 from contimg_resources.variability.model import (
+    INTRINSIC,
     OF_POINTS,
     LightCurves,
+    Structure,
     Variability,
     VariabilityFacts,
 )
 
 #: Metrics that keep their names in the document.
-MEASURES = ("median_snr", "eta", "v", "modulation_index", "p_value", "pair_vs", "pair_m")
+MEASURES = (
+    *("median_snr", "eta", "v", "modulation_index", "p_value", "pair_vs", "pair_m"),
+    *INTRINSIC,
+)
 
 _OF_VARIABLES = tuple(name for name in MEASURES if name in VariableItem.model_fields)
 
@@ -125,10 +130,10 @@ def sound_points(points: LightCurves) -> LightCurves:
     )
 
 
-def light_curves_document(points: LightCurves) -> Paged:
+def light_curves_document(points: LightCurves, structure: Structure) -> Paged:
     """Return the document of light curves by source id, with the newest measurements of each.
 
-    Invalid times are removed before (see `sound_points`).
+    Invalid times are removed before (see `sound_points`). Structure functions go beside them.
     """
     n_most = min(MAX_POINTS, max(1, _MAX_POINTS_OF_ALL // max(len(points), 1)))
     n_points = np.minimum(np.diff(points.offsets), n_most)
@@ -136,13 +141,27 @@ def light_curves_document(points: LightCurves) -> Paged:
     return elements(
         "light_curves",
         "light_curves",
-        _curves(points, n_most),
+        _curves(points, n_most, _structures(structure)),
         # Calculated in advance, so that not all curves need to be in memory as JSON.
         typical_bytes=100 + _TYPICAL_POINT_BYTES * typical,
     )
 
 
-def _curves(points: LightCurves, n_most: int) -> Iterator[Item]:
+def _structures(structure: Structure) -> dict[str, Columns]:
+    """Return the structure function of each source that has one."""
+    names, first = np.unique(structure.source_id, return_index=True)
+    ends = np.append(np.sort(first)[1:], len(structure.source_id))
+    last = dict(zip(np.sort(first).tolist(), ends.tolist(), strict=True)) if len(names) else {}
+    return {
+        str(name): {
+            column: getattr(structure, column)[start : last[start]]
+            for column in StructureItem.model_fields
+        }
+        for name, start in zip(names, first.tolist(), strict=True)
+    }
+
+
+def _curves(points: LightCurves, n_most: int, structures: Mapping[str, Columns]) -> Iterator[Item]:
     columns = {
         "mid_mjd": np.round(points.mid_mjd, MJD_DECIMALS),
         "flux_mjy": np.round(1e3 * points.flux_jy, MJY_DECIMALS),
@@ -164,7 +183,11 @@ def _curves(points: LightCurves, n_most: int) -> Iterator[Item]:
             lists["integrated_error_mjy"] = decimals(
                 1e3 * points.integrated_error_jy[shown], MJY_DECIMALS
             )
-        yield element(name, name, {"source_id": name, **lists})
+        structure = {
+            column: values.tolist() if column == "n_pairs" else significant(values)
+            for column, values in structures.get(name, {}).items()
+        }
+        yield element(name, name, {"source_id": name, **lists, "structure": structure or None})
 
 
 def variables_document(variability: Variability | None) -> Paged:
@@ -186,6 +209,7 @@ def _selection(facts: VariabilityFacts) -> dict[str, Any]:
         "systematic_floor": finite(facts.systematic_floor),
         "eta_sigma": finite(facts.eta_sigma),
         "v_sigma": finite(facts.v_sigma),
+        "systematics": [{"cause": name, **found} for name, found in facts.systematics.items()],
         "threshold_snr": [finite(snr) for snr, _, _ in rows],
         "threshold_eta": [finite(eta) for _, eta, _ in rows],
         "threshold_v": [finite(v) for _, _, v in rows],

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from contimg_resources.core.errors import ContimgError, rejecting
 from contimg_resources.core.naming import StateLayout
 from contimg_resources.products.epochs import EpochRecord, MosaicRecord
@@ -18,6 +20,7 @@ from contimg_resources.registry.lookup import ActiveSet
 from contimg_resources.registry.model import CaltableSet
 from contimg_resources.variability.model import (
     LightCurves,
+    Structure,
     Variability,
     VariabilityFacts,
     joined_curves,
@@ -49,6 +52,7 @@ class PlatformState:
     epochs: dict[str, EpochRecord]  #: Photometry of mosaics, by partition key.
     points: LightCurves  #: Light curves.
     variability: Variability | None  #: Metrics of the last day; None if there are none.
+    structure: Structure = field(default_factory=Structure.empty)  #: Structure functions.
     candidates: tuple[CandidateRecord, ...] = ()  #: Candidates by epoch of minimum.
     marks: tuple[MarkRecord, ...] = ()  #: Marks in the order of their creation.
     cards: Path = field(default_factory=Path)  #: Directory of the candidates' cards.
@@ -88,6 +92,30 @@ def read_measures(
         with rejecting(damaged, latest.name):
             measures = read_variability(latest)
     return points, measures, tuple(damaged.values())
+
+
+def read_structures(layout: StateLayout) -> tuple[Structure, tuple[str, ...]]:
+    """Read the structure functions of the last day, and of the users' lists.
+
+    The second value holds the reasons for unreadable files, which don't stop the others.
+    """
+    from contimg_resources.variability.added import added_names
+    from contimg_resources.variability.tables import (
+        added_variability_path,
+        latest_variability,
+        read_structure,
+    )
+
+    latest = latest_variability(layout.variability)
+    names = added_names(layout.added_light_curves)
+    paths = [added_variability_path(layout.variability, name) for name in names]
+    damaged: dict[str, str] = {}
+    parts = [Structure.empty()]
+    for path in paths if latest is None else [latest, *paths]:
+        with rejecting(damaged, str(path)):
+            parts.append(read_structure(path))
+    joined = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return Structure(*joined), tuple(damaged.values())
 
 
 def with_added(

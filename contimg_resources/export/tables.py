@@ -49,6 +49,22 @@ SOURCES = {
     "p_value": About("Probability of so large an eta if steady", ucd="stat.probability"),
     "pair_vs": About("t statistic of the most significant pair of epochs", ucd="src.var"),
     "pair_m": About("Modulation of that pair", ucd="src.var.index"),
+    "intrinsic_probability": About("Probability of intrinsic variability", ucd="stat.probability"),
+    "intrinsic_sigma": About(
+        "Standard deviation of the random walk of ln S", ucd="src.var.amplitude"
+    ),
+    "intrinsic_sigma_error": About("Its error", ucd="stat.error;src.var.amplitude"),
+    "intrinsic_sigma_low": About("Its 5 % quantile", ucd="src.var.amplitude;stat.min"),
+    "intrinsic_sigma_high": About("Its 95 % quantile", ucd="src.var.amplitude;stat.max"),
+    "intrinsic_tau_days": About("Time scale of the walk", "d", "time.scale;src.var"),
+    "intrinsic_tau_error_days": About("Its error", "d", "stat.error;time.scale"),
+    "intrinsic_tau_low_days": About(
+        "Its 5 % quantile; missing: not constrained", "d", "time.scale;stat.min"
+    ),
+    "intrinsic_tau_high_days": About(
+        "Its 95 % quantile; missing: not constrained", "d", "time.scale;stat.max"
+    ),
+    "intrinsic_jitter": About("Scatter of ln S beyond errors and walk", ucd="src.var.amplitude"),
     "is_variable": About("Flagged as variable in the plane of eta and V", ucd="meta.code"),
 }
 

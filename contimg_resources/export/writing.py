@@ -14,8 +14,7 @@ from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.export import tables
 from contimg_resources.export.candidates import candidates_document
 from contimg_resources.export.directory import ExportDirectory
-from contimg_resources.export.model import DIRECTORY as SCHEMAS
-from contimg_resources.export.model import Index, Page, schemas
+from contimg_resources.export.model import Index, Page
 from contimg_resources.export.nights import (
     calibration_document,
     mosaics_document,
@@ -23,6 +22,8 @@ from contimg_resources.export.nights import (
     quality_document,
 )
 from contimg_resources.export.pages import Paged, encoded, rounded, split
+from contimg_resources.export.schemas import DIRECTORY as SCHEMAS
+from contimg_resources.export.schemas import schemas
 from contimg_resources.export.sources import (
     light_curves_document,
     sound_points,
@@ -64,7 +65,7 @@ def write_documents(
     """
     state = replace(state, points=sound_points(state.points))
     progress("light curves", 0.1)
-    curves = _write(directory, light_curves_document(state.points))
+    curves = _write(directory, light_curves_document(state.points, state.structure))
     page_of = {str(name): i for i, (_, names) in enumerate(curves) for name in names}
     sources = source_columns(state.points, state.variability)
     progress("other documents", 0.5)
@@ -75,7 +76,7 @@ def write_documents(
         "mosaics": mosaics_document(state),
         "sources": sources_document(sources, page_of),
         "variables": variables_document(state.variability),
-        "candidates": candidates_document(state, page_of, directory.put_picture),
+        "candidates": candidates_document(state, page_of, directory.put_copy),
     }
     pages = {
         name: tuple(page for page, _ in _write(directory, paged))

@@ -76,6 +76,12 @@ class AlertSettings(Section):
         description="Minutes without an observation after which the dashboard and `contimg status` "
         "say so and an alert is sent, once; None: never.",
     )
+    ivorn: str = Field(
+        "ivo://contimg.local/dsa110",
+        pattern=r"^ivo://[A-Za-z0-9][A-Za-z0-9._-]{2,}(/[A-Za-z0-9._-]+)*$",
+        description="Identifier of the VOEvents of candidates; its first part is the authority "
+        "that your institution registered with the IVOA.",
+    )
     rms_factor: float = Field(
         1.5,
         gt=1,

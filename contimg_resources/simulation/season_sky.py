@@ -30,7 +30,7 @@ from contimg_resources.variability.transits import transit_mjd, transit_number
 _EDGE_BEAMS = 2.5
 _TRIES = 100_000
 #: Each kind of draw has its own random number stream, so that no choice changes another.
-_PLACES, _FLUXES, _CHOICE, _WALKS, _SCALES, _LOSSES = range(6)
+_PLACES, _FLUXES, _CHOICE, _WALKS, _SCALES, _LOSSES, _EVENT_WALKS = range(7)
 
 
 def season_grid(spec: SeasonSpec) -> MosaicGrid:
@@ -125,6 +125,10 @@ def true_season(
         events.append(
             TrueEvent(name, mid_mjd, event.width_days, event.depth, ends_mjd > spec.end_mjd)
         )
+    rng = _rng(spec, _EVENT_WALKS)
+    # A lens magnifies the source as it is.
+    for i, walk in zip(eventful, spec.event_walks, strict=False):
+        relative[i] *= walk_curve(mjd, walk, rng)
     for i, flare in zip(flaring, spec.flares, strict=True):
         relative[i] = flare_curve(mjd, spec.mjd_at(flare.peak_share), flare)
     rng = _rng(spec, _WALKS)

@@ -83,8 +83,12 @@ class SeasonSpec:
         FlareSpec(peak_share=0.3, amplitude=1.2, rise_days=1.0, decay_days=8.0),
         FlareSpec(peak_share=0.7, amplitude=0.7, rise_days=2.0, decay_days=20.0),
     )
-    #: Damped random walks, each of a different source.
-    walks: tuple[WalkSpec, ...] = (WalkSpec(0.15, 40.0), WalkSpec(0.2, 80.0))
+    #: Damped random walks, each of a different source without events or flares. These and the next
+    #: are walks of AGN (see `contimg_resources.variability.noise.AGN`).
+    walks: tuple[WalkSpec, ...] = (WalkSpec(0.15, 74.0), WalkSpec(0.18, 134.0))
+    #: Damped random walks of the sources with events, in their order; of fewer walks than events
+    #: the other sources are steady.
+    event_walks: tuple[WalkSpec, ...] = (WalkSpec(0.09, 132.0), WalkSpec(0.08, 35.0))
     scale_error: float = 0.03  #: Scatter of the epochs' flux scales.
     n_bad: int = 4  #: Number of epochs whose scale is off by `bad_scale_error`.
     bad_scale_error: float = 0.3  #: Relative error of their scale, up or down.

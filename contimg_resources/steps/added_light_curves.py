@@ -150,6 +150,7 @@ def search_added(
         with_known_ids,
         withdraw,
     )
+    from contimg_resources.variability.intrinsic import with_intrinsic
     from contimg_resources.variability.measuring import measure_added
     from contimg_resources.variability.tables import added_variability_path, write_variability
 
@@ -164,6 +165,7 @@ def search_added(
     curves, facts = read_added(root, name)
     progress(f"measuring {len(curves)} sources of {name}", 0.1)
     table = measure_added(curves, settings.variability, today)
+    table, structure = with_intrinsic(table, curves, settings.variability.min_epochs)
     about = replace(
         table.facts,
         added_list=name,
@@ -186,7 +188,7 @@ def search_added(
     events.put_candidates([*named, *records])
     path = added_variability_path(settings.layout.variability, name)
     store.forget([(DerivedKind.ADDED_VARIABILITY, name)])
-    write_variability(path, table)
+    beside = write_variability(path, table, structure)
     store.put(
         [
             finished(
@@ -195,6 +197,7 @@ def search_added(
                 path,
                 inputs=inputs,
                 parameters=metrics_parameters(table),
+                companions=[beside],
                 run_id=run_id,
             )
         ]
@@ -240,7 +243,7 @@ def remove_light_curves(workshop: Workshop, name: str, *, dry_run: bool = False)
         If there is no such list.
     """
     from contimg_resources.variability.added import remove_added
-    from contimg_resources.variability.tables import added_variability_path
+    from contimg_resources.variability.tables import added_variability_path, structure_path
 
     layout = workshop.settings.layout
     standing = [
@@ -253,7 +256,9 @@ def remove_light_curves(workshop: Workshop, name: str, *, dry_run: bool = False)
     remove_added(layout.added_light_curves, name, dry_run=dry_run)
     if dry_run:
         return tuple(c.id for c in standing)
-    added_variability_path(layout.variability, name).unlink(missing_ok=True)
+    metrics = added_variability_path(layout.variability, name)
+    for path in (metrics, structure_path(metrics)):
+        path.unlink(missing_ok=True)
     from contimg_resources.variability.candidates import withdraw
 
     today = mjd_day(now_mjd())

@@ -24,7 +24,7 @@ from contimg_resources.alerts.calibration import (
 from contimg_resources.alerts.candidates import KIND as CANDIDATE
 from contimg_resources.alerts.candidates import candidate_alerts, is_told
 from contimg_resources.alerts.channels import channels_of
-from contimg_resources.alerts.delivery import Channel, Failure
+from contimg_resources.alerts.delivery import Attachment, Channel, Failure
 from contimg_resources.alerts.failures import LOOK_BACK_DAYS as FAILURES_BACK_DAYS
 from contimg_resources.alerts.failures import failure_alerts
 from contimg_resources.alerts.quality import (
@@ -45,6 +45,7 @@ from contimg_resources.database import now_mjd as clock_mjd
 from contimg_resources.products.events import BEGUN, CANDIDATE_KEY, DELIVERED, AlertRecord
 from contimg_resources.products.model import ObservationRecord, ObservationState
 from contimg_resources.registry.model import SetStatus
+from contimg_resources.steps.following_up import report_files
 from contimg_resources.steps.looking_up import look_up_records
 from contimg_resources.steps.workshop import Workshop
 
@@ -275,9 +276,28 @@ def _still_stands(workshop: Workshop, alert: AlertRecord) -> bool:
     return is_told(candidate, marks[-1] if marks else None)
 
 
-def _try(channel: Channel, alert: AlertRecord) -> Failure | None:
+def _with_files(
+    workshop: Workshop, alert: AlertRecord
+) -> tuple[AlertRecord, tuple[Attachment, ...]]:
+    """Return an alert with what goes with it: a candidate's report, from the latest data.
+
+    An alert whose report can't be made goes out without it, and says so.
+    """
+    if alert.kind != CANDIDATE:
+        return alert, ()
+    failed: dict[str, str] = {}
+    with rejecting(failed, alert.key):
+        candidate = workshop.products.events.candidate(alert.key.removeprefix(CANDIDATE_KEY))
+        return alert, report_files(workshop, candidate)
+    why = f"The report for observers can't be made: {failed[alert.key]}"
+    return replace(alert, text=f"{alert.text}\n{why}"), ()
+
+
+def _try(channel: Channel, alert: AlertRecord, files: tuple[Attachment, ...]) -> Failure | None:
     try:
-        return channel.deliver(alert.subject, alert.text, kind=alert.kind, key=alert.key)
+        return channel.deliver(
+            alert.subject, alert.text, kind=alert.kind, key=alert.key, files=files
+        )
     except Exception as error:
         # Its text may hold a password; it is not known whether anything went out.
         return Failure(f"{channel.name}: unexpected {type(error).__name__}", certain=False)
@@ -291,6 +311,7 @@ def _deliver(workshop: Workshop, key: str, at_mjd: float) -> AlertRecord | None:
     if claimed is None:
         return None
     channels, failures, doubts = dict(claimed.channels), [], []
+    message, files = _with_files(workshop, claimed)
     for channel in channels_of(workshop.settings.alerts):
         name = channel.name
         if channels.get(name) == DELIVERED:
@@ -299,7 +320,7 @@ def _deliver(workshop: Workshop, key: str, at_mjd: float) -> AlertRecord | None:
             channels[name] = BEGUN
             doubts.append(f"{name}: {_CUT_SHORT}")
             continue
-        failure = _try(channel, claimed)
+        failure = _try(channel, message, files)
         if failure is None:
             events.end_delivery(key, name, delivered=True)
             channels[name] = DELIVERED

@@ -64,6 +64,7 @@ def find_candidates(
     )
     from contimg_resources.variability.points import read_points
     from contimg_resources.variability.spectra import spectral_evidence
+    from contimg_resources.variability.systematics import measure_systematics
     from contimg_resources.variability.templates import bank, fine_bank
 
     settings, events = workshop.settings, workshop.products.events
@@ -76,6 +77,7 @@ def find_candidates(
         damaged=damaged,
     )
     _check_metrics(workshop, day_mjd, curves)
+    curves = measure_systematics(curves, settings.variability.min_epochs).removed_from(curves)
     known = tuple(c for c in events.list_candidates() if c.added_list is None)
     current = [c for c in known if c.state is not CandidateState.WITHDRAWN]
     found = search_candidates(curves, settings.ese, day_mjd, known=current, progress=progress)

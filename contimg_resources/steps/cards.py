@@ -1,7 +1,7 @@
-"""Draw the cards of candidates, with the available cutouts.
+"""Draw the cards of candidates, with the available cutouts, and write their reports for observers.
 
-Belongs here: collecting the data of a card from the stores. Doesn't: drawing it (see
-`contimg_resources.variability.cards`), searching, cutting.
+Belongs here: collecting the data of a card from the stores; the files. Doesn't: drawing it (see
+`contimg_resources.variability.cards`), the report (see `following_up`), searching, cutting.
 """
 
 from collections.abc import Iterable
@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from contimg_resources.alerts.delivery import Attachment
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import rejecting
 from contimg_resources.database.values import known_values
 from contimg_resources.products.derived import DerivedKind, Inputs
 from contimg_resources.products.events import CandidateRecord
+from contimg_resources.steps.following_up import report_files
 from contimg_resources.steps.recording import cutout_name, finished, inputs_from
 from contimg_resources.steps.workshop import Workshop
 
@@ -46,7 +48,10 @@ def draw_cards(workshop: Workshop, candidates: Iterable[CandidateRecord]) -> Dra
 
 
 def draw_candidate(workshop: Workshop, candidate: CandidateRecord, curves: "LightCurves") -> Path:
-    """Draw a candidate's card, with the available cutouts, and return its file."""
+    """Draw a candidate's card, with the available cutouts, and return its file.
+
+    The report of the candidate and its finding chart are further files of the card.
+    """
     from contimg_resources.variability.cards import draw_card
 
     path = card_path(workshop, candidate.id)
@@ -58,6 +63,7 @@ def draw_candidate(workshop: Workshop, candidate: CandidateRecord, curves: "Ligh
     store.forget([(kind, candidate.id)])
     drawn = list(pieces.values())
     whole_file(path, lambda partial: draw_card(partial, candidate, curves, drawn))
+    reports = [_write_report(workshop, file) for file in report_files(workshop, candidate)]
     shown = ("threshold", "template", "depth", "width_days")
     made = finished(
         kind,
@@ -72,9 +78,17 @@ def draw_candidate(workshop: Workshop, candidate: CandidateRecord, curves: "Ligh
             **{n: value for n, value in known_values(candidate.parameters) if n in shown},
             "searched up to day": candidate.searched_day,
         },
+        companions=reports,
         run_id=candidate.run_id,
     )
     store.put([made])
+    return path
+
+
+def _write_report(workshop: Workshop, file: Attachment) -> Path:
+    path = workshop.settings.layout.follow_up(file.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole_file(path, lambda partial: partial.write_bytes(file.data))
     return path
 
 

@@ -13,7 +13,13 @@ from contimg_resources.core.errors import ExportFailed
 from contimg_resources.core.surroundings import published
 from contimg_resources.database import now_mjd as present_mjd
 from contimg_resources.export.directory import INDEX, ExportDirectory, opened
-from contimg_resources.export.state import CutoutsOf, PlatformState, read_measures, with_added
+from contimg_resources.export.state import (
+    CutoutsOf,
+    PlatformState,
+    read_measures,
+    read_structures,
+    with_added,
+)
 from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.derived import DerivedKind, Inputs
 from contimg_resources.products.epochs import EpochKind
@@ -149,6 +155,7 @@ def read_state(workshop: Workshop) -> PlatformState:
     answers = _answers(workshop, observations)
     epochs = products.mosaics.list_epochs(EpochKind.MOSAIC, start_mjd=start_mjd)
     points, variability, damaged = with_added(layout, *read_measures(layout))
+    structure, unreadable = read_structures(layout)
     return PlatformState(
         observations=observations,
         answers=answers,
@@ -161,6 +168,7 @@ def read_state(workshop: Workshop) -> PlatformState:
         epochs={e.epoch: e for e in epochs},
         points=points,
         variability=variability,
+        structure=structure,
         candidates=products.events.list_candidates(),
         marks=products.events.list_marks(),
         cards=layout.candidates,
@@ -168,7 +176,7 @@ def read_state(workshop: Workshop) -> PlatformState:
         shortage=shortage(workshop.settings) or unwritable(workshop.settings),
         rejections=products.rejections.list(),
         silence_min=workshop.settings.alerts.silence_min,
-        damaged=damaged,
+        damaged=(*damaged, *unreadable),
         elsewhere_ra_deg={
             o.key: products.observation(o.key).fields[0].ra_deg
             for o in observations

@@ -46,6 +46,7 @@ class DayOfVariability:
     day_mjd: int  #: The UTC day, integer MJD.
     path: Path  #: Table of variability metrics.
     png: Path  #: Plot of the eta-V plane.
+    patterns_png: Path  #: Plot of the annual and daily patterns of the references.
     checksum: str  #: Checksum of the table.
     table: "Variability"  #: The variability metrics.
     n_points: int  #: Number of measurements that they are computed from.
@@ -141,8 +142,10 @@ def measure_day(
     table has the reason. Once the file is removed, the next run remakes it.
     """
     from contimg_resources.variability.cards import draw_plane
+    from contimg_resources.variability.intrinsic import with_intrinsic
     from contimg_resources.variability.measuring import measure_variability
     from contimg_resources.variability.points import days_between, points_path, read_points
+    from contimg_resources.variability.systematics import draw_systematics, measure_systematics
     from contimg_resources.variability.tables import variability_path, write_variability
 
     layout, settings = workshop.settings.layout, workshop.settings.variability
@@ -154,21 +157,28 @@ def measure_day(
     curves = read_points(root, start_mjd=first_mjd, end_mjd=day_mjd + 1, damaged=damaged)
     progress(f"measuring {len(curves)} sources", 0.3)
     table = measure_variability(curves, settings, day_mjd)
+    progress("measuring annual and daily patterns", 0.4)
+    systematics = measure_systematics(curves, settings.min_epochs)
+    progress("fitting intrinsic variability", 0.5)
+    table, structure = with_intrinsic(table, systematics.removed_from(curves), settings.min_epochs)
     facts = replace(
         table.facts,
         n_points=len(curves.mid_mjd),
         settings=settings.model_dump(),
         software=software(),
+        systematics=systematics.facts,
         unreadable_days=damaged,
     )
     table = replace(table, facts=facts)
     path = variability_path(layout.variability, day_mjd)
     store, kind, key = workshop.products.derived, DerivedKind.VARIABILITY, str(day_mjd)
     store.forget([(kind, key)])
-    write_variability(path, table)
+    beside = write_variability(path, table, structure)
     png = path.with_suffix(".png")
     progress("drawing", 0.8)
     whole_file(png, lambda partial: draw_plane(partial, table))
+    patterns = path.with_name(f"{path.stem}.systematics.png")
+    whole_file(patterns, lambda partial: draw_systematics(partial, systematics))
     days = days_between(root, first_mjd, day_mjd + 1)
     read = [str(day) for day in days if points_path(root, day).name not in damaged]
     made = finished(
@@ -178,7 +188,7 @@ def measure_day(
         mid_mjd=day_mjd + 0.5,
         inputs={DerivedKind.LIGHT_CURVES: {day: known.get(day, "") for day in read}},
         parameters=metrics_parameters(table),
-        companions=[png],
+        companions=[png, patterns, beside],
         run_id=run_id,
     )
     store.put([made])
@@ -186,6 +196,7 @@ def measure_day(
         day_mjd=day_mjd,
         path=path,
         png=png,
+        patterns_png=patterns,
         checksum=made.checksum,
         table=table,
         n_points=len(curves.mid_mjd),
@@ -201,6 +212,7 @@ def metrics_parameters(table: "Variability") -> dict[str, Any]:
         "day_mjd": facts.day_mjd,
         "systematic_floor": floor if math.isfinite(floor) else None,
         "n_references": facts.n_references,
+        "systematics": facts.systematics or None,
         "n_points": facts.n_points,
         "settings": facts.settings,
         "unreadable_days": facts.unreadable_days or None,

@@ -124,8 +124,11 @@ def _files_of_products(workshop: Workshop) -> Iterator[tuple[DerivedKind, Path]]
         (DerivedKind.ADDED_LIGHT_CURVES, layout.added_light_curves, "*.parquet"),
         (DerivedKind.VARIABILITY, layout.variability, "*.parquet"),
         (DerivedKind.VARIABILITY, layout.variability, "*.png"),
+        (DerivedKind.VARIABILITY, layout.variability / "structure", "*.parquet"),
         (DerivedKind.ADDED_VARIABILITY, layout.variability / "added", "*.parquet"),
+        (DerivedKind.ADDED_VARIABILITY, layout.variability / "added/structure", "*.parquet"),
         (DerivedKind.CANDIDATE, layout.candidates, "*.png"),
+        (DerivedKind.CANDIDATE, layout.candidates / "follow_up", "*"),
     ):
         yield from ((kind, path) for path in sorted(root.glob(f"[!.]{pattern}")))
     for path in sorted(layout.cutouts.glob("*/[!.]*")):

@@ -1,4 +1,4 @@
-"""Pictures: the plane of eta and V, and the card of a candidate with its neighbours and cutouts.
+"""Pictures: the plane of eta and V, the card of a candidate, and its finding chart.
 
 Belongs here: drawing. Doesn't: measuring, finding candidates, cutting images.
 """
@@ -6,12 +6,13 @@ Belongs here: drawing. Doesn't: measuring, finding candidates, cutting images.
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from contimg_resources.core.arrays import Floats, Reals
 from contimg_resources.core.times import datetime_from_mjd
+from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.products.dips import DipEvidence
 from contimg_resources.products.events import CandidateRecord
 from contimg_resources.variability.model import LightCurves, Variability
@@ -173,6 +174,114 @@ def _points(curves: LightCurves, source_id: str) -> tuple[Floats, Floats, Floats
         return nothing, nothing, nothing
     own = curves.of(index)
     return curves.mid_mjd[own], curves.flux_jy[own], curves.error_jy[own]
+
+
+#: Without a cutout, a finding chart shows this side; sources at most this far from the centre, in
+#: sides, are marked, and at most so many of them, the brightest, are named.
+_CHART_ARCMIN, _NEAR_SIDES, _NAMED_ON_CHART = 30.0, 0.75, 8
+
+
+def draw_finding_chart(
+    file: IO[bytes],
+    candidate: CandidateRecord,
+    table: Variability | None,
+    image: tuple[Reals, Any] | None = None,
+) -> None:
+    """Draw a finding chart as PNG: the sky around a candidate, with the known sources.
+
+    Parameters
+    ----------
+    file : file
+        Receives the picture.
+    candidate : CandidateRecord
+        The candidate; without a position, the chart only says so.
+    table : Variability, optional
+        Positions and flux densities of the sources.
+    image : tuple of array and WCS, optional
+        Pixels of a cutout in Jy/beam, shape (rows, columns), and its two sky axes, ICRS.
+    """
+    from astropy.wcs import WCS
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.0, 7.4), dpi=100, layout="constrained")
+    if not math.isfinite(candidate.ra_deg):
+        figure.suptitle(f"{candidate.source_id}\nits position is not known")
+        figure.savefig(file, format="png")
+        return
+    side = 301
+    wcs = WCS(naxis=2) if image is None else image[1]
+    if image is None:
+        wcs.wcs.ctype, wcs.wcs.radesys = ["RA---TAN", "DEC--TAN"], "ICRS"
+        wcs.wcs.crval, wcs.wcs.crpix = [candidate.ra_deg, candidate.dec_deg], [side // 2 + 1] * 2
+        wcs.wcs.cdelt = [-_CHART_ARCMIN / 60 / side, _CHART_ARCMIN / 60 / side]
+    rows, columns = (side, side) if image is None else image[0].shape
+    axes: Any = figure.add_subplot(projection=wcs)
+    if image is not None:
+        top = max(_brightest_in_middle(image[0]), 1e-9)
+        axes.imshow(image[0], origin="lower", cmap="gray_r", vmin=-0.05 * top, vmax=0.7 * top)
+    sky = axes.get_transform("icrs")
+    (x,), (y,) = wcs.all_world2pix([candidate.ra_deg], [candidate.dec_deg], 0)
+    # A gap at the centre: the source itself stays visible.
+    gap, arm = 0.03 * columns, 0.1 * columns
+    for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+        axes.plot(
+            [x + gap * dx, x + arm * dx], [y + gap * dy, y + arm * dy], color="tab:red", lw=1.6
+        )
+    cell_deg = float(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))))
+    if table is not None:
+        _draw_known(axes, sky, candidate, table, 0.5 * max(rows, columns) * cell_deg)
+    minute, corner = 1 / 60 / cell_deg, (0.06 * columns, 0.06 * rows)
+    axes.plot([corner[0], corner[0] + minute], [corner[1]] * 2, color="black", lw=2)
+    axes.annotate(
+        "1 arcmin", (corner[0], corner[1]), (0, 4), textcoords="offset points", fontsize=9
+    )
+    axes.set(xlim=(-0.5, columns - 0.5), ylim=(-0.5, rows - 0.5))
+    axes.coords[0].set_axislabel("RA (ICRS)")
+    axes.coords[1].set_axislabel("Dec (ICRS)")
+    axes.coords.grid(color="0.6", alpha=0.4, linestyle="dotted")
+    figure.suptitle(
+        f"{candidate.source_id}\n{_sexagesimal(candidate)}, north up, east left", fontsize=11
+    )
+    figure.savefig(file, format="png")
+
+
+def _draw_known(
+    axes: Any, sky: Any, candidate: CandidateRecord, table: Variability, half_deg: float
+) -> None:
+    """Mark the known sources around a candidate, and name the brightest."""
+    away_deg = separation_deg(candidate.ra_deg, candidate.dec_deg, table.ra_deg, table.dec_deg)
+    near = np.flatnonzero(away_deg <= 2 * _NEAR_SIDES * half_deg)
+    near = near[table.source_id[near] != candidate.source_id]
+    near = near[np.argsort(-table.mean_flux_jy[near], kind="stable")]
+    axes.scatter(
+        table.ra_deg[near],
+        table.dec_deg[near],
+        s=90,
+        transform=sky,
+        edgecolors="tab:blue",
+        facecolors="none",
+    )
+    for number in near[:_NAMED_ON_CHART]:
+        axes.annotate(
+            f"{str(table.source_id[number])[-24:]}\n{1e3 * table.mean_flux_jy[number]:.3g} mJy",
+            (table.ra_deg[number], table.dec_deg[number]),
+            xycoords=sky,
+            xytext=(7, 5),
+            textcoords="offset points",
+            fontsize=7,
+            color="tab:blue",
+            annotation_clip=True,
+        )
+
+
+def _sexagesimal(candidate: CandidateRecord) -> str:
+    from astropy.coordinates import Angle
+
+    ra = Angle(candidate.ra_deg, "deg").to_string("hourangle", sep=":", precision=2, pad=True)
+    dec = Angle(candidate.dec_deg, "deg").to_string(
+        "deg", sep=":", precision=1, pad=True, alwayssign=True
+    )
+    return f"{ra} {dec} (ICRS)"
 
 
 _NAMED = 12

@@ -6,7 +6,7 @@ Belongs here: columns of many sources at once. Doesn't: computing metrics, files
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,19 @@ OF_POINTS = (
     "flags",
     "is_reference",
     "epoch",
+)
+#: Columns of `Variability` with the posterior of the intrinsic variability.
+INTRINSIC = (
+    "intrinsic_probability",
+    "intrinsic_sigma",
+    "intrinsic_sigma_error",
+    "intrinsic_sigma_low",
+    "intrinsic_sigma_high",
+    "intrinsic_tau_days",
+    "intrinsic_tau_error_days",
+    "intrinsic_tau_low_days",
+    "intrinsic_tau_high_days",
+    "intrinsic_jitter",
 )
 
 
@@ -116,6 +129,9 @@ class VariabilityFacts:
     threshold_v: Annotated[tuple[Number, ...], LIST] = ()
     #: Threshold of the p-value that replaces them in a small list of added light curves.
     threshold_p: Number = math.nan
+    #: The annual and daily patterns by cause: amplitude, error (fractions of the flux density),
+    #: sigma (significance), is_removed. Empty: not measured.
+    systematics: Annotated[dict[str, dict[str, Any]], DICT] = field(default_factory=dict)
     n_points: Count = None  #: Number of measurements.
     #: The list of added light curves; None: the platform measured the sources.
     added_list: str | None = None
@@ -151,7 +167,34 @@ class Variability:
     is_pair_variable: Bools  #: Whether the source is variable by that pair.
     #: Whether the source is flagged as variable in the plane of eta and V.
     is_variable: Bools
+    #: Probability that the source varies intrinsically: as a damped random walk of ln S.
+    intrinsic_probability: Floats = field(default_factory=_unknown)
+    #: `intrinsic_sigma`, `intrinsic_sigma_error`: Mean of the posterior of the walk's standard
+    #: deviation of ln S, and its standard deviation; a steady source has 0.
+    intrinsic_sigma: Floats = field(default_factory=_unknown)
+    intrinsic_sigma_error: Floats = field(default_factory=_unknown)
+    #: `intrinsic_sigma_low`, `intrinsic_sigma_high`: Interval with 90 % of its probability.
+    intrinsic_sigma_low: Floats = field(default_factory=_unknown)
+    intrinsic_sigma_high: Floats = field(default_factory=_unknown)
+    #: `intrinsic_tau_days`, `intrinsic_tau_error_days`: Time scale of the walk, days: exponential
+    #: of the mean of ln tau, and its product with the standard deviation of ln tau. NaN for a
+    #: source that is probably steady.
+    intrinsic_tau_days: Floats = field(default_factory=_unknown)
+    intrinsic_tau_error_days: Floats = field(default_factory=_unknown)
+    #: `intrinsic_tau_low_days`, `intrinsic_tau_high_days`: Interval with 90 % of its probability,
+    #: days. NaN on a side that isn't constrained: a time scale shorter than the median interval of
+    #: the measurements, or longer than the time observed, has more than 5 % of the probability.
+    intrinsic_tau_low_days: Floats = field(default_factory=_unknown)
+    intrinsic_tau_high_days: Floats = field(default_factory=_unknown)
+    #: Mean of the posterior of the jitter: scatter of ln S that the errors don't include.
+    intrinsic_jitter: Floats = field(default_factory=_unknown)
     facts: VariabilityFacts = field(default_factory=VariabilityFacts)  #: Facts about all of them.
+
+    def __post_init__(self) -> None:
+        """Fill columns that weren't given with NaN."""
+        for name in INTRINSIC:
+            if len(getattr(self, name)) != len(self.source_id):
+                object.__setattr__(self, name, np.full(len(self.source_id), np.nan))
 
     def __len__(self) -> int:
         return len(self.source_id)
@@ -160,6 +203,23 @@ class Variability:
         """Return the metrics of some of the sources."""
         columns = {f.name: getattr(self, f.name)[which] for f in fields(self) if f.name != "facts"}
         return replace(self, **columns)
+
+
+class Structure(NamedTuple):
+    """Structure functions of ln S: a row for each source and lag. Arrays have the shape (n,)."""
+
+    source_id: NDArray[np.str_]  #: Names of the sources; the rows of one are contiguous.
+    lag_days: Floats  #: Mean lag of the pairs, days.
+    structure: Floats  #: See `contimg_resources.variability.intrinsic.structure_of`.
+    structure_error: Floats  #: Its error.
+    model: Floats  #: The structure function of the source's damped random walk and jitter.
+    n_pairs: Ints  #: Number of pairs of measurements.
+
+    @classmethod
+    def empty(cls) -> "Structure":
+        """Return no row."""
+        nothing = np.empty(0)
+        return cls(np.empty(0, np.str_), nothing, nothing, nothing, nothing, np.empty(0, np.int64))
 
 
 def joined_curves(parts: Sequence[LightCurves]) -> LightCurves:

@@ -1,4 +1,4 @@
-"""Variability metrics as Parquet: one file for each UTC day.
+"""Variability metrics and structure functions as Parquet: a file of each for a UTC day.
 
 Belongs here: writing and reading them. Doesn't: computing.
 """
@@ -11,12 +11,17 @@ from contimg_resources.core.naming import check_name
 from contimg_resources.core.parquet import ParquetFormat, arrays_of
 from contimg_resources.database import plain_json
 from contimg_resources.database.values import read_json
-from contimg_resources.variability.model import Variability, VariabilityFacts
+from contimg_resources.variability.model import (
+    INTRINSIC,
+    Structure,
+    Variability,
+    VariabilityFacts,
+)
 
 #: The columns are the fields of `Variability`.
 _FORMAT = ParquetFormat(
     lack="holds no variability metrics",
-    version=1,
+    version=2,
     columns={
         "source_id": ("string", "stable name, as in the catalogue"),
         "ra_deg": ("double", "catalogue position, ICRS, degrees"),
@@ -35,6 +40,29 @@ _FORMAT = ParquetFormat(
         "is_reference": ("bool", "whether it was a flux reference in most of its epochs"),
         "is_pair_variable": ("bool", "whether it is variable by that pair"),
         "is_variable": ("bool", "whether it is flagged as variable in the plane of eta and V"),
+        "intrinsic_probability": ("double", "probability that it varies as a damped random walk"),
+        "intrinsic_sigma": ("double", "standard deviation of the walk of ln S: posterior mean"),
+        "intrinsic_sigma_error": ("double", "its posterior standard deviation"),
+        "intrinsic_sigma_low": ("double", "its 5 % quantile"),
+        "intrinsic_sigma_high": ("double", "its 95 % quantile"),
+        "intrinsic_tau_days": ("double", "time scale of the walk, days; null: probably steady"),
+        "intrinsic_tau_error_days": ("double", "its error, days"),
+        "intrinsic_tau_low_days": ("double", "its 5 % quantile, days; null: not constrained"),
+        "intrinsic_tau_high_days": ("double", "its 95 % quantile, days; null: not constrained"),
+        "intrinsic_jitter": ("double", "scatter of ln S beyond the errors: posterior mean"),
+    },
+    later=INTRINSIC,
+)
+_STRUCTURE = ParquetFormat(
+    lack="holds no structure functions",
+    version=1,
+    columns={
+        "source_id": ("string", "stable name, as in the catalogue"),
+        "lag_days": ("double", "mean lag of the pairs, days"),
+        "structure": ("double", "mean squared difference of ln S, less that of the errors"),
+        "structure_error": ("double", "its error"),
+        "model": ("double", "that of the damped random walk and the jitter"),
+        "n_pairs": ("int64", "number of pairs of measurements"),
     },
 )
 
@@ -49,10 +77,21 @@ def added_variability_path(root: Path, name: str) -> Path:
     return root / "added" / f"{check_name(name, 'name of a list')}.parquet"
 
 
-def write_variability(path: Path, table: Variability) -> None:
-    """Write the metrics, whole or not at all."""
+def structure_path(variability: Path) -> Path:
+    """Return the file of the structure functions that belong to a file of metrics."""
+    return variability.parent / "structure" / variability.name
+
+
+def write_variability(path: Path, table: Variability, structure: Structure) -> Path:
+    """Write the metrics and the structure functions, each file whole or not at all.
+
+    Returned is the file of the structure functions.
+    """
+    beside = structure_path(path)
+    _STRUCTURE.write(beside, structure._asdict(), {})
     values = {name: getattr(table, name) for name in _FORMAT.columns}
     _FORMAT.write(path, values, {"facts": plain_json(asdict(table.facts))})
+    return beside
 
 
 def read_variability(path: Path) -> Variability:
@@ -66,6 +105,22 @@ def read_variability(path: Path) -> Variability:
     table, told = _FORMAT.read(path)
     with _FORMAT.refusing(path):
         return Variability(**arrays_of(table), facts=read_json(VariabilityFacts, told["facts"]))
+
+
+def read_structure(variability: Path) -> Structure:
+    """Read the structure functions that belong to a file of metrics; none of an earlier release.
+
+    Raises
+    ------
+    UnreadableMeasurements
+        If the file is damaged or was written by a newer contimg.
+    """
+    path = structure_path(variability)
+    if not path.is_file():
+        return Structure.empty()
+    table, _ = _STRUCTURE.read(path)
+    with _STRUCTURE.refusing(path):
+        return Structure(**arrays_of(table))
 
 
 def latest_variability(root: Path) -> Path | None:

@@ -85,10 +85,14 @@ def test_candidates_are_shown_with_their_cards(
     assert not root.exists()
     told |= run([candidate_cards], workshop, instance, **day)
     (candidate,) = workshop.products.events.list_candidates()
-    assert [path.stem for path in root.iterdir()] == [candidate.id]
+    assert [path.stem for path in root.glob("*.png")] == [candidate.id]
+    reports = {path.name for path in (root / "follow_up").iterdir()}
+    assert reports == {f"{candidate.id}{ending}" for ending in (".json", ".xml", ".png")}
     plane = told["variability"]["2025-07-19"]
     assert plane["n_variables"] >= 1
     assert plane["plane"].startswith("![")
+    assert plane["patterns"].startswith("![")
+    assert "place" in [row.data["cause"] for row in plane["systematics"].records]
     assert plane["variables"].records[0].data["source"] == curves.source_id[7]
     found = told["ese_candidates"]["2025-07-19"]
     assert (found["n_candidates"], found["n_new"]) == (1, 1)

@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from contimg_resources.export.model import DIRECTORY, DOCUMENTS, schemas
+from contimg_resources.export.schemas import DIRECTORY, schemas
 from tools.docs_pages import write_schema_pages
 
 PAGES = Path(__file__).parents[2] / "docs" / DIRECTORY
@@ -17,7 +17,7 @@ def test_schemas_of_documents_that_are_gone_are_removed(tmp_path: Path) -> None:
     gone.parent.mkdir(parents=True)
     gone.write_text("{}")
     write_schema_pages(tmp_path)
-    assert {p.stem for p in gone.parent.iterdir()} == set(DOCUMENTS)
+    assert {p.stem for p in gone.parent.iterdir()} == set(schemas())
 
 
 def test_schemas_allow_names_that_come_later() -> None:

@@ -273,6 +273,7 @@ def _sources(export: MadeUpExport, ids: list[str], random: np.random.Generator) 
         "p_value": random.random(n).tolist(),
         "pair_vs": random.normal(2, 1, n).tolist(),
         "pair_m": random.normal(0.1, 0.1, n).tolist(),
+        **_intrinsic(n, chosen),
         "is_variable": [i in chosen for i in range(n)],
         "light_curve_page": [0 if i in _with_curves(ids) else None for i in range(n)],
     }
@@ -301,9 +302,53 @@ def _sources(export: MadeUpExport, ids: list[str], random: np.random.Generator) 
         threshold_snr=(6.0, 20.0, 60.0, 200.0),
         threshold_eta=(2.2, 2.4, 2.7, 3.2),
         threshold_v=(0.28, 0.12, 0.07, 0.055),
+        systematics=(
+            model.SystematicItem(
+                cause="place", amplitude=0.021, error=0.001, sigma=91.0, is_removed=True
+            ),
+            model.SystematicItem(
+                cause="year", amplitude=0.0, error=0.002, sigma=-0.4, is_removed=False
+            ),
+        ),
         variables=items,
     )
     export.page("variables", document, len(items))
+
+
+def _intrinsic(n: int, varying: list[int]) -> dict[str, list[Any]]:
+    """Return the intrinsic variability: what varies is measured, or its tau has only one limit."""
+    varies = np.isin(np.arange(n), varying)
+    bounded = varies & (np.arange(n) % 2 == 0)
+    columns = {
+        "probability": np.where(varies, 0.999, 0.04),
+        "sigma": np.where(varies, 0.21, 0.002),
+        "sigma_error": np.where(varies, 0.03, 0.008),
+        "sigma_low": np.where(varies, 0.17, 0.0),
+        "sigma_high": np.where(varies, 0.26, 0.011),
+        "tau_days": np.where(varies, 61.0, np.nan),
+        "tau_error_days": np.where(varies, 24.0, np.nan),
+        "tau_low_days": np.where(varies, 33.0, np.nan),
+        "tau_high_days": np.where(bounded, 112.0, np.nan),
+        "jitter": np.full(n, 0.02),
+    }
+    return {
+        f"intrinsic_{name}": [None if math.isnan(v) else v for v in values.tolist()]
+        for name, values in columns.items()
+    }
+
+
+def _structure() -> model.StructureItem:
+    lag = 1.5 ** np.arange(13)
+    curve = 2 * 0.21**2 * (1 - np.exp(-lag / 61)) + 2 * 0.02**2
+    measured = curve * np.exp(0.2 * np.sin(np.arange(13)))
+    measured[0] = -1e-4
+    return model.StructureItem(
+        lag_days=tuple(lag.tolist()),
+        structure=tuple(measured.tolist()),
+        structure_error=tuple((0.3 * curve).tolist()),
+        model=tuple(curve.tolist()),
+        n_pairs=(200,) * 13,
+    )
 
 
 def _with_curves(ids: list[str]) -> list[int]:
@@ -336,6 +381,7 @@ def _light_curves(export: MadeUpExport, ids: list[str], random: np.random.Genera
                 flux_mjy=tuple(column),
                 error_mjy=tuple([0.6] * N_POINTS),
                 flags=tuple(flags),
+                structure=_structure() if ids[i] == DIPPING else None,
             )
         )
     export.page("light_curves", model.LightCurves(light_curves=tuple(items)), len(items))
@@ -392,6 +438,9 @@ def _candidates(export: MadeUpExport, ids: list[str], random: np.random.Generato
                     for k in (50, 60, 70)
                 ),
                 card_png="pictures/card.png",
+                chart_png="pictures/card.png",
+                follow_up_json="pictures/report.json",
+                voevent_xml="pictures/report.xml",
                 cutouts=tuple(
                     model.CutoutItem(
                         epoch=f"{mid + 9 * k:.5f}+33.2",

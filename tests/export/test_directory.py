@@ -55,15 +55,17 @@ def test_pages_stay_for_a_day_after_their_index_was_replaced(tmp_path: Path) -> 
 def test_pictures_stay_as_long_as_the_pages_that_name_them(tmp_path: Path) -> None:
     drawn = tmp_path / "card.png"
     drawn.write_bytes(b"picture")
+    report = tmp_path / "report.xml"
+    report.write_bytes(b"report")
     root = tmp_path / "out"
     with opened(root) as directory:
-        picture = directory.put_picture(drawn)
-        cutout = directory.put_picture(Path(__file__))
+        picture = directory.put_copy(drawn)
+        cutout = directory.put_copy(report)
         assert picture is not None
         assert cutout is not None
         page = directory.put_page("candidates", candidates_page(picture, (cutout,)))
         publish(directory, {"candidates": [page]}, MJD)
-        assert directory.put_picture(tmp_path / "none.png") is None
+        assert directory.put_copy(tmp_path / "none.png") is None
     with opened(root) as directory:
         page = directory.put_page("candidates", candidates_page(None))
         publish(directory, {"candidates": [page]}, MJD + 0.1)

@@ -18,6 +18,7 @@ from contimg_resources.export.sources import (
     variables_document,
 )
 from contimg_resources.products.events import Mark, MarkRecord
+from contimg_resources.variability.model import Structure
 from tests.export.made_up import MJD, candidate, light_curves, variability
 
 
@@ -61,7 +62,7 @@ def test_points_that_are_sound_are_not_copied_and_others_are_dropped() -> None:
 
 def test_a_source_without_points_has_no_curve() -> None:
     points = light_curves(2, 0)
-    (page,) = split(light_curves_document(points))
+    (page,) = split(light_curves_document(points, Structure.empty()))
     assert json.loads(page.data)["light_curves"] == []
 
 

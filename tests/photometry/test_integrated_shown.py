@@ -20,7 +20,7 @@ from contimg_resources.photometry.measuring import measure
 from contimg_resources.photometry.model import Flag
 from contimg_resources.settings import Settings
 from contimg_resources.simulation.meridian import next_transit_mjd
-from contimg_resources.variability.model import LightCurves
+from contimg_resources.variability.model import LightCurves, Structure
 from contimg_resources.variability.points import points_path, read_points, write_points
 from contimg_resources.variability.transits import gather_day
 from tests.photometry import epochs
@@ -79,7 +79,7 @@ def test_in_the_points_of_flagged_sources_alone(measured: Measured) -> None:
 
 def test_in_the_document_and_the_table_of_the_export(measured: Measured, tmp_path: Path) -> None:
     points = measured.points()
-    (page,) = split(light_curves_document(points))
+    (page,) = split(light_curves_document(points, Structure.empty()))
     found = {c.source_id: c for c in Document.model_validate_json(page.data).light_curves}
     assert found[WIDE].integrated_mjy == pytest.approx((1e3 * measured.truth_jy,), rel=0.03)
     assert found[WIDE].integrated_error_mjy is not None

@@ -323,7 +323,9 @@ def test_files_of_an_earlier_release_are_no_damage_and_are_recorded_when_made_ag
     found = unrecorded_files(season.workshop)
     assert set(found) == set(DerivedKind) - {DerivedKind.EXPORT}
     assert {kind: len(paths) for kind, paths in found.items() if len(paths) > 1} == {
-        DerivedKind.VARIABILITY: 2,
+        DerivedKind.VARIABILITY: 4,
+        DerivedKind.ADDED_VARIABILITY: 2,
+        DerivedKind.CANDIDATE: 4,
         DerivedKind.CUTOUT: 2,
         DerivedKind.CUTOUT_STACK: 2,
     }

@@ -14,7 +14,7 @@ from contimg_resources.settings import VariabilitySettings
 from contimg_resources.simulation.meridian import next_transit_mjd
 from contimg_resources.variability.cards import draw_plane
 from contimg_resources.variability.measuring import measure_variability
-from contimg_resources.variability.model import joined_curves
+from contimg_resources.variability.model import Structure, joined_curves
 from contimg_resources.variability.points import (
     points_path,
     read_points,
@@ -174,8 +174,8 @@ def test_measures_come_back_as_they_were_written_and_are_drawn(tmp_path: Path) -
         write_points(tmp_path / "l", gather_day(tmp_path / "p", math.floor(transit_on(day))))
     table = measure_variability(read_points(tmp_path / "l"), VariabilitySettings(), 61_052)
     assert latest_variability(tmp_path) is None
-    write_variability(variability_path(tmp_path, 61_052), table)
-    write_variability(variability_path(tmp_path, 61_051), table)
+    write_variability(variability_path(tmp_path, 61_052), table, Structure.empty())
+    write_variability(variability_path(tmp_path, 61_051), table, Structure.empty())
     path = latest_variability(tmp_path)
     assert path == tmp_path / "61052.parquet"
     again = read_variability(path)

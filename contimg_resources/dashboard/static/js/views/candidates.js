@@ -218,6 +218,16 @@ addEventListener("keydown", (event) => {
   keys(event.key);
 });
 
+/** Links to the report for observers, and the finding chart. */
+function followUp(c) {
+  const files = [[c.follow_up_json, `${c.id}.json`, "report as JSON"], [c.voevent_xml, `${c.id}.xml`, "VOEvent 2.0"], [c.chart_png, `${c.id}.png`, "finding chart"]].filter(([path]) => path && beside(path));
+  if (!files.length) return el("p", { class: "dim" }, "The report for observers isn't made yet.");
+  return [
+    el("p", {}, "Position, depth, phase and predicted end: ", files.map(([path, download, text], n) => [n ? ", " : "", el("a", { href: beside(path), download }, text)])),
+    c.chart_png ? el("details", {}, el("summary", { id: "finding-chart" }, "Finding chart"), el("div", { class: "card" }, picture(c.chart_png, `Finding chart of ${c.source_id}: the sky around it with the known sources`))) : null,
+  ];
+}
+
 function marking(c) {
   const chosen = keep(`mark:${c.id}`, { mark: "real", note: "" });
   const place = el("div");
@@ -253,6 +263,8 @@ async function card(index, c, candidates) {
     el("p", { class: "lead" }, el("span", { class: `state ${c.state.replaceAll(" ", "-")}` }, c.state), c.mark ? ` marked ${c.mark.mark} by ${c.mark.by}` : " not marked yet"),
     factsOf(c),
     curves(c, curve),
+    el("h2", {}, "For follow-up"),
+    followUp(c),
     el("h2", {}, "Cutouts"),
     cutouts(c),
     el("h2", {}, "Mark this candidate"),

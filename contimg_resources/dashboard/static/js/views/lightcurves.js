@@ -2,8 +2,9 @@
 
 import { el } from "../elements.js";
 import { lightCurve } from "../charts/lightcurve.js";
+import { structureChart } from "../charts/structure.js";
 import { loadDocument, loadLightCurve } from "../loading.js";
-import { counted, digits, position } from "../numbers.js";
+import { counted, digits, fixed, percent, position, withError } from "../numbers.js";
 import { readPosition, servicesAt } from "../places.js";
 import { saveCsv } from "../saving.js";
 import { spanControl } from "../span.js";
@@ -67,6 +68,26 @@ function search(sources, current) {
 
 const fact = (name, value) => el("div", {}, el("dt", {}, name), el("dd", {}, value));
 
+/** Intrinsic standard deviation of ln S in percent, with its interval. */
+function sigmaText(sources, i) {
+  const [sigma, error] = [sources.intrinsic_sigma[i], sources.intrinsic_sigma_error[i]];
+  if (sigma === null) return "–";
+  const [low, high] = [sources.intrinsic_sigma_low[i], sources.intrinsic_sigma_high[i]];
+  if (low === 0) return `below ${percent(high)} (95 %)`;
+  return `${withError(100 * sigma, 100 * error, " %")} (90 %: ${fixed(100 * low, 1)} to ${fixed(100 * high, 1)})`;
+}
+
+/** Time scale, with the sides on which the light curve doesn't constrain it. */
+function tauText(sources, i) {
+  const tau = sources.intrinsic_tau_days[i];
+  if (tau === null) return "– (no intrinsic variability)";
+  const [low, high] = [sources.intrinsic_tau_low_days[i], sources.intrinsic_tau_high_days[i]];
+  if (low === null && high === null) return "not constrained";
+  if (high === null) return `above ${digits(low)} days (95 %); longer than the time observed isn't excluded`;
+  if (low === null) return `below ${digits(high)} days (95 %); shorter than the interval of measurements isn't excluded`;
+  return `${withError(tau, sources.intrinsic_tau_error_days[i], " days")} (90 %: ${digits(low)} to ${digits(high)})`;
+}
+
 function factsOf(sources, i) {
   return el(
     "dl",
@@ -79,6 +100,10 @@ function factsOf(sources, i) {
     fact("V", digits(sources.v[i])),
     fact("Modulation index", digits(sources.modulation_index[i])),
     fact("p-value (steady source)", digits(sources.p_value[i], 2)),
+    fact("Probability of intrinsic variability", digits(sources.intrinsic_probability[i], 2)),
+    fact("Intrinsic standard deviation of ln S", sigmaText(sources, i)),
+    fact("Intrinsic time scale", tauText(sources, i)),
+    fact("Jitter of ln S", percent(sources.intrinsic_jitter[i])),
     fact("Flagged as variable", sources.is_variable[i] ? el("a", { href: "#/variables" }, "yes") : "no"),
   );
 }
@@ -134,5 +159,6 @@ export async function show(index, sourceId) {
     factsOf(sources, i),
     elsewhere(sources, i),
     curve?.mid_mjd.length ? picture(curve, own, sourceId) : el("p", { class: "message" }, "The export has no light curve of this source."),
+    curve?.structure ? structureChart(curve.structure) : null,
   ].flat().filter(Boolean);
 }

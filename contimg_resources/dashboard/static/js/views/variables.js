@@ -32,6 +32,14 @@ const COLUMNS = [
   { name: "RA, Dec (ICRS)", of: (v) => v.ra_deg, show: (v) => position(v.ra_deg, v.dec_deg) },
 ];
 
+const PATTERNS = [
+  { name: "Depends on", of: (p) => p.cause, show: (p) => ({ place: "place in the mosaic", year: "day of the year", day: "time of day" })[p.cause] ?? p.cause },
+  { name: "Amplitude", of: (p) => p.amplitude, show: (p) => percent(p.amplitude, 2), number: true },
+  { name: "Error", of: (p) => p.error, show: (p) => percent(p.error, 2), number: true },
+  { name: "Significance (σ)", of: (p) => p.sigma, show: (p) => digits(p.sigma), number: true },
+  { name: "Removed before the search", of: (p) => (p.is_removed ? "yes" : "no") },
+];
+
 /** The two thresholds, and those at the lowest and the highest S/N. */
 function thresholdsOf(data) {
   const all = data.threshold_snr.map((snr, i) => ({ snr, eta: data.threshold_eta[i], v: data.threshold_v[i] })).sort((a, b) => a.snr - b.snr);
@@ -100,5 +108,8 @@ export async function show(index) {
     plane(sources, selection),
     el("h2", {}, "Variable sources"),
     table({ id: "variables", caption: "Sources flagged as variable", columns: COLUMNS, rows: selection.variables, sort: "-η", none: "No source is flagged as variable." }),
+    el("h2", {}, "Annual and daily patterns"),
+    el("p", { class: "dim" }, "Patterns that the flux references share, measured after each epoch's flux scale."),
+    table({ id: "patterns", caption: "Patterns of the flux references", columns: PATTERNS, rows: data?.systematics ?? [], none: "Not measured: too few reference sources or epochs." }),
   ].filter(Boolean);
 }
