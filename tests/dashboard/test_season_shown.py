@@ -95,6 +95,7 @@ def test_the_dashboard_shows_the_season(
             assert event.event.source_id in text
             assert "<b>seen</b>" in text, "a note is text"
             view.get_by_text("The card as a picture").click()
+            view.locator("#finding-chart").click()
             view.locator("img").first.wait_for()
             loaded = "[...document.images].every((i) => i.complete && i.naturalWidth > 0)"
             for image in view.locator("img").all():
