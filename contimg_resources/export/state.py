@@ -27,6 +27,10 @@ from contimg_resources.variability.model import (
 CutoutsOf = Callable[[str], tuple[tuple[str, float, Path, Path], ...]]
 
 
+#: Days of the mean spectral indices.
+INDEX_DAYS = 30.0
+
+
 def no_cutouts(source_id: str) -> tuple[tuple[str, float, Path, Path], ...]:
     """Return an empty list: a source without cutouts."""
     return ()
@@ -59,6 +63,8 @@ class PlatformState:
     elsewhere_ra_deg: dict[str, float] = field(default_factory=dict)
     #: Numbers of missing sub-bands of the observations that lack some, by partition key.
     missing_sub_bands: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    #: Mean spectral index and its error of each source that has one.
+    indices: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def read_measures(
@@ -85,6 +91,19 @@ def read_measures(
         with rejecting(damaged, latest.name):
             measures = read_variability(latest)
     return points, measures, tuple(damaged.values())
+
+
+def read_indices(
+    layout: StateLayout, end_mjd: float
+) -> tuple[dict[str, tuple[float, float]], tuple[str, ...]]:
+    """Read the mean spectral indices of the last days before an MJD, and reasons for damage."""
+    # It loads a database.
+    from contimg_resources.photometry.spectral_indices import mean_indices
+
+    damaged: dict[str, str] = {}
+    with rejecting(damaged, "spectra"):
+        return mean_indices(layout.photometry, end_mjd - INDEX_DAYS, end_mjd), ()
+    return {}, tuple(damaged.values())
 
 
 def with_added(

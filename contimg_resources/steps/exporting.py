@@ -13,7 +13,13 @@ from contimg_resources.core.errors import ExportFailed
 from contimg_resources.core.surroundings import published
 from contimg_resources.database import now_mjd as present_mjd
 from contimg_resources.export.directory import INDEX, ExportDirectory, opened
-from contimg_resources.export.state import CutoutsOf, PlatformState, read_measures, with_added
+from contimg_resources.export.state import (
+    CutoutsOf,
+    PlatformState,
+    read_indices,
+    read_measures,
+    with_added,
+)
 from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.derived import DerivedKind, Inputs
 from contimg_resources.products.epochs import EpochKind
@@ -149,6 +155,7 @@ def read_state(workshop: Workshop) -> PlatformState:
     answers = _answers(workshop, observations)
     epochs = products.mosaics.list_epochs(EpochKind.MOSAIC, start_mjd=start_mjd)
     points, variability, damaged = with_added(layout, *read_measures(layout))
+    indices, no_indices = read_indices(layout, epochs[-1].mid_mjd + 1.0 if epochs else 0.0)
     return PlatformState(
         observations=observations,
         answers=answers,
@@ -166,7 +173,8 @@ def read_state(workshop: Workshop) -> PlatformState:
         cards=layout.candidates,
         cutouts_of=_cutouts_of(workshop),
         shortage=shortage(workshop.settings) or unwritable(workshop.settings),
-        damaged=damaged,
+        damaged=(*damaged, *no_indices),
+        indices=indices,
         elsewhere_ra_deg={
             o.key: products.observation(o.key).fields[0].ra_deg
             for o in observations

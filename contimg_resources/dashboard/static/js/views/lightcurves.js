@@ -3,7 +3,7 @@
 import { el } from "../elements.js";
 import { lightCurve } from "../charts/lightcurve.js";
 import { loadDocument, loadLightCurve } from "../loading.js";
-import { counted, digits, position } from "../numbers.js";
+import { counted, digits, position, withError } from "../numbers.js";
 import { spanControl } from "../span.js";
 import { curveOf } from "./variables.js";
 
@@ -75,6 +75,7 @@ function factsOf(sources, i) {
     fact("η", digits(sources.eta[i])),
     fact("V", digits(sources.v[i])),
     fact("Modulation index", digits(sources.modulation_index[i])),
+    fact("Spectral index", withError(sources.spectral_index?.[i] ?? null, sources.spectral_index_error?.[i] ?? null)),
     fact("p-value (steady source)", digits(sources.p_value[i], 2)),
     fact("Flagged as variable", sources.is_variable[i] ? el("a", { href: "#/variables" }, "yes") : "no"),
   );
