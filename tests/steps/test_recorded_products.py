@@ -116,7 +116,7 @@ def put_spectra(workshop: Workshop) -> None:
     FORMAT.write(path, FORMAT.no_rows(), {})
     band.parent.mkdir(parents=True)
     band.write_bytes(b"flux densities in a sub-band")
-    inputs = {InputKind.MOSAIC: {MOSAIC: workshop.products.mosaics.get(MOSAIC).checksum}}
+    inputs = {str(InputKind.MOSAIC): {MOSAIC: workshop.products.mosaics.get(MOSAIC).checksum}}
     made = finished(
         DerivedKind.SPECTRA, MOSAIC, path, inputs=inputs, parameters={}, companions=[band]
     )
