@@ -48,14 +48,16 @@ class Beside:
     mid_pull: float
 
 
-def agn_like(n: int, random: np.random.Generator) -> tuple[LightCurves, Floats]:
+def agn_like(
+    n: int, random: np.random.Generator, watch: Watch = WATCH
+) -> tuple[LightCurves, Floats]:
     """Simulate light curves of such AGN, and return the noise of each source beside its errors."""
-    curves = steady_light_curves(n, WATCH, random)
+    curves = steady_light_curves(n, watch, random)
     noise = POPULATION[np.arange(n) % len(POPULATION)]
     zero = np.zeros(len(curves.mid_mjd))
     walks = drawn(LogCurves(curves.offsets, curves.mid_mjd, zero, zero), noise, random).values
     # A part of the scatter that an epoch's sources share is in the errors.
-    unknown = np.sqrt(WATCH.own_scatter**2 + 0.75 * WATCH.epoch_scatter**2)
+    unknown = np.sqrt(watch.own_scatter**2 + 0.75 * watch.epoch_scatter**2)
     known = np.column_stack([noise[:, :2], np.hypot(noise[:, 2], unknown)])
     return replace(curves, flux_jy=curves.flux_jy * np.exp(walks)), known
 

@@ -16,7 +16,7 @@ import dagster as dg
 from contimg_assets.telling import drawing, listed, picture, preview
 from contimg_resources.calibration.solve.model import SolvedCaltable
 from contimg_resources.core.times import isot_from_mjd
-from contimg_resources.imaging.model import ImageFiles, Source
+from contimg_resources.imaging.model import ImageFiles, Source, SubBandImage
 from contimg_resources.mosaics.model import TileInMosaic
 from contimg_resources.products.model import ImageRecord, ObservationRecord
 from contimg_resources.registry.model import ActiveCaltables, CaltableSet
@@ -30,6 +30,7 @@ from contimg_resources.steps.photometry import Measured
 from contimg_resources.steps.reprocessing import Chosen
 from contimg_resources.steps.solving import Solved
 from contimg_resources.steps.staleness import Stale
+from contimg_resources.steps.sub_bands import MeasuredSpectra
 
 Metadata = dict[str, Any]
 
@@ -172,6 +173,13 @@ def describe_image(imaged: Imaged) -> Metadata:
             "cell_arcsec": result.grid.cell_arcsec,
             "frequency_mhz": result.frequency_hz / 1e6,
             **_direction("center", (result.grid.ra_deg, result.grid.dec_deg)),
+            "n_sub_bands": len(result.sub_bands),
+            "sub_bands": listed(_sub_band(b) for b in result.sub_bands),
+            "no_sub_bands": listed(
+                {"sub-band": name, "why": why} for name, why in result.no_sub_bands.items()
+            )
+            if result.no_sub_bands
+            else None,
             "sources": listed(_source(s) for s in result.sources[:_MAX_SOURCES]),
             "files": dg.MetadataValue.path(result.directory),
         }
@@ -228,8 +236,8 @@ def describe_mosaic(made: Mosaicked) -> Metadata:
     )
 
 
-def describe_measured(measured: Measured) -> Metadata:
-    """Describe the measured sources, and the flux scale and astrometry of the epoch."""
+def describe_measured(measured: Measured, spectra: MeasuredSpectra | None = None) -> Metadata:
+    """Describe the measured sources, the flux scale and astrometry of the epoch, and spectra."""
     record, scale = measured.record, measured.scale
     return _tidy(
         {
@@ -255,8 +263,28 @@ def describe_measured(measured: Measured) -> Metadata:
                 if math.isfinite(value)
             },
             "measurements": dg.MetadataValue.path(record.path),
+            **({} if spectra is None else _describe_spectra(spectra)),
         }
     )
+
+
+def _describe_spectra(spectra: MeasuredSpectra) -> Metadata:
+    missing = [{"sub-band": name, "why": why} for name, why in spectra.reasons.items()]
+    return {
+        "n_sub_bands": len(spectra.bands),
+        "n_spectra": spectra.n_spectra,
+        "sub_bands": listed(
+            {
+                "sub-band": band.band,
+                "frequency_mhz": round(band.frequency_hz / 1e6, 3),
+                "measured": band.written.n_measured,
+                "checks": "; ".join(v.words for v in band.verdicts),
+            }
+            for band in spectra.bands
+        ),
+        "no_sub_bands": listed(missing) if missing else None,
+        "spectra": None if spectra.path is None else dg.MetadataValue.path(spectra.path),
+    }
 
 
 def describe_day(log: DayLog) -> Metadata:
@@ -364,6 +392,17 @@ def _source(source: Source) -> Metadata:
         "error_jy": round(source.flux_error_jy, 5),
         "snr": round(source.snr, 1),
         "primary_beam": round(source.primary_beam, 3),
+    }
+
+
+def _sub_band(band: SubBandImage) -> Metadata:
+    return {
+        "sub-band": band.name,
+        "frequency_mhz": round(band.frequency_hz / 1e6, 3),
+        "rms_mjy": _rounded(1e3 * band.rms_jy),
+        "expected_rms_mjy": _rounded(1e3 * band.expected_rms_jy),
+        "bmaj_arcsec": round(band.beam.major_arcsec, 2),
+        "bmin_arcsec": round(band.beam.minor_arcsec, 2),
     }
 
 

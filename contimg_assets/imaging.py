@@ -51,7 +51,7 @@ def image_5min(
 
     The image is corrected for the time-averaged primary beam and blanked where the beam falls below
     its limit. FITS files (image, PB-corrected, residual, PSF, primary beam) have their whole origin
-    in the header.
+    in the header. Parts of the band are imaged as well, each with its own primary beam.
     """
     key = observation_key(context)
     with told_to_dagster():

@@ -18,7 +18,10 @@ from contimg_assets.telling import check_result, content_version, log_progress
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.steps.photometry import Measured, Unmeasured, measure_image, measure_mosaic
 from contimg_resources.steps.resource import uses
+from contimg_resources.steps.sub_bands import MeasuredSpectra, measure_sub_bands
 from contimg_resources.steps.workshop import Workshop
+
+_INDICES = "spectral_indices"
 
 #: Results that an asset of photometry yields.
 Told = dg.MaterializeResult[None] | dg.AssetCheckResult
@@ -49,26 +52,50 @@ def _measure(
     workshop: Workshop,
     key: str,
     step: Callable[..., Measured | Unmeasured],
+    of_sub_bands: Callable[..., MeasuredSpectra | Unmeasured] | None = None,
 ) -> Iterator[Told]:
     with told_to_dagster():
-        measured = step(workshop, key, run_id=context.run.run_id, progress=log_progress(context))
+        run_id, progress = context.run.run_id, log_progress(context)
+        measured = step(workshop, key, run_id=run_id, progress=progress)
         if isinstance(measured, Unmeasured):
             context.log.warning(f"nothing to measure: {measured.reason}")
-            for name in ("flux_scale", "positions"):
-                words = f"not evaluated: {measured.reason}"
-                yield check_result(Verdict(name, True, words, evaluated=False))
+            for name in ("flux_scale", "positions", *([_INDICES] if of_sub_bands else [])):
+                yield check_result(_not_evaluated(name, measured.reason))
             return
+        spectra = of_sub_bands and of_sub_bands(workshop, key, run_id=run_id, progress=progress)
+        verdicts = [*measured.verdicts]
+        if isinstance(spectra, Unmeasured):
+            verdicts.append(_not_evaluated(_INDICES, spectra.reason))
+            spectra = None
+        elif spectra:
+            verdicts.append(spectra.verdict)
         yield dg.MaterializeResult(
-            metadata=describe_measured(measured),
+            metadata=describe_measured(measured, spectra),
             data_version=content_version(measured.record.checksum),
-            check_results=[check_result(verdict) for verdict in measured.verdicts],
+            check_results=[check_result(verdict) for verdict in verdicts],
         )
+
+
+def _not_evaluated(name: str, reason: str) -> Verdict:
+    return Verdict(name, True, f"not evaluated: {reason}", evaluated=False)
 
 
 @dg.asset(
     partitions_def=mosaic_mjd,
-    deps=[mosaic_60min],
-    check_specs=_checks("forced_photometry", mosaic_mjd),
+    deps=[
+        mosaic_60min,
+        dg.AssetDep(image_5min, partition_mapping=dg.AllPartitionMapping()),
+    ],
+    check_specs=[
+        *_checks("forced_photometry", mosaic_mjd),
+        dg.AssetCheckSpec(
+            _INDICES,
+            asset="forced_photometry",
+            partitions_def=mosaic_mjd,
+            description="Spectral indices agree with the catalogue's, and the flux scales of the "
+            "sub-bands with each other.",
+        ),
+    ],
     output_required=False,
     group_name="photometry",
     kinds={"parquet"},
@@ -83,9 +110,12 @@ def forced_photometry(context: dg.AssetExecutionContext, workshop: Workshop) -> 
 
     Matched filter with the local beam, joint solution for neighbours, errors from the correlation
     of the noise, flux scale from reference sources. One Parquet file for each mosaic; sources that
-    weren't detected are kept with their errors.
+    weren't detected are kept with their errors. Likewise in each sub-band of the mosaic's images,
+    with the spectral index and curvature of each source.
     """
-    yield from _measure(context, workshop, mosaic_key_of(context), measure_mosaic)
+    yield from _measure(
+        context, workshop, mosaic_key_of(context), measure_mosaic, measure_sub_bands
+    )
 
 
 @dg.asset(

@@ -16,6 +16,7 @@ from contimg_resources.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from contimg_resources.photometry.light_curves import LightCurve
+    from contimg_resources.photometry.spectral_indices import SpectraOfSource
     from contimg_resources.steps.workshop import Workshop
 
 _SHOWN = 40
@@ -57,6 +58,8 @@ def photometry(
 ) -> None:
     """Measure every catalogue source on a mosaic or a 5-minute image.
 
+    On a mosaic also in each sub-band of its images, with the sources' spectral indices.
+
     Exit code 1 when no source can be measured. An epoch with a bad flux scale is kept and marked.
 
     Example: `contimg photometry 61041.02083+54.6`, or
@@ -64,6 +67,7 @@ def photometry(
     """
     from contimg_resources.core.keys import is_partition_key
     from contimg_resources.steps.photometry import Unmeasured, measure_image, measure_mosaic
+    from contimg_resources.steps.sub_bands import MeasuredSpectra, measure_sub_bands
 
     workshop = opened_workshop(given_settings())
     if (subband, image, sigma) != (None, None, None):
@@ -94,8 +98,9 @@ def photometry(
     step = measure_image if is_partition_key(key) else measure_mosaic
     with progress(f"photometry {key}") as say:
         measured = step(workshop, key, progress=say)
-    if isinstance(measured, Unmeasured):
-        raise ConfigurationError(f"nothing to measure: {measured.reason}")
+        if isinstance(measured, Unmeasured):
+            raise ConfigurationError(f"nothing to measure: {measured.reason}")
+        spectra = None if is_partition_key(key) else measure_sub_bands(workshop, key, progress=say)
     if as_json:
         print_json(measured.record)
         return
@@ -106,12 +111,21 @@ def photometry(
     )
     for verdict in measured.verdicts:
         remark(f"  {'good' if verdict.passed else 'BAD'}: {verdict.words}")
+    if isinstance(spectra, MeasuredSpectra):
+        remark(
+            f"{key}: {spectra.n_spectra} spectral indices from {len(spectra.bands)} sub-bands"
+            + (f"; {spectra.path}" if spectra.path else "")
+        )
+        for band, reason in spectra.reasons.items():
+            remark(f"  no sub-band {band}: {reason}")
+        remark(f"  {'good' if spectra.verdict.passed else 'BAD'}: {spectra.verdict.words}")
 
 
 def _photometry_of_subband(
     workshop: "Workshop", key: str, band: str, image: Path, sigma: Path | None, *, as_json: bool
 ) -> None:
-    from contimg_resources.steps.photometry import Unmeasured, measure_subband
+    from contimg_resources.steps.photometry import Unmeasured
+    from contimg_resources.steps.sub_bands import measure_subband
 
     with progress(f"photometry {key} {band}") as say:
         measured = measure_subband(workshop, key, band, image, sigma, progress=say)
@@ -143,27 +157,32 @@ def lightcurve(
 
     Example: `contimg lightcurve nvss-013741+330935 --plot lightcurve.png`
     """
+    from contimg_resources.photometry.spectral_indices import spectra_of
     from contimg_resources.variability.added import light_curve_of
 
     kinds = {k: k for k in _KINDS}
     if kind not in kinds:
         raise ConfigurationError(f"--kind: {kind!r} is neither mosaic nor image")
-    curve = light_curve_of(given_settings().layout, source, kinds[kind])
+    layout = given_settings().layout
+    curve = light_curve_of(layout, source, kinds[kind])
+    spectra = spectra_of(layout.photometry, source) if kind == "mosaic" else None
     if plot is not None:
         from contimg_resources.photometry.drawing import draw_light_curve
 
         draw_light_curve(plot, curve)
         remark(f"wrote {plot}")
     if as_json:
-        print_json(_rows(curve))
+        print_json(_rows(curve, spectra))
         return
-    rows = _rows(curve)[-_SHOWN:]
+    rows = _rows(curve, spectra)[-_SHOWN:]
+    has_index = any("spectral_index" in r for r in rows)
     # For a point source it equals the peak, with a larger error.
     integrated = any(r["extended"] for r in rows)
     print_table(
         (
             *("epoch", "MJD", "flux (mJy)", "error (mJy)"),
             *(("integrated (mJy)", "error (mJy)") if integrated else ()),
+            *(("spectral index", "error") if has_index else ()),
             "remarks",
         ),
         [
@@ -177,6 +196,11 @@ def lightcurve(
                     for name in ("integrated_flux_jy", "integrated_error_jy")
                     if integrated
                 ),
+                *(
+                    f"{r[name]:.2f}" if name in r else None
+                    for name in ("spectral_index", "spectral_index_error")
+                    if has_index
+                ),
                 "; ".join(r["remarks"]) or None,
             )
             for r in rows
@@ -185,9 +209,10 @@ def lightcurve(
     )
 
 
-def _rows(curve: "LightCurve") -> list[dict[str, Any]]:
+def _rows(curve: "LightCurve", spectra: "SpectraOfSource | None") -> list[dict[str, Any]]:
     from contimg_resources.photometry.model import Flag, words
 
+    index = {} if spectra is None else spectra.by_epoch()
     return [
         {
             "epoch": str(curve.epoch[i]),
@@ -198,6 +223,7 @@ def _rows(curve: "LightCurve") -> list[dict[str, Any]]:
             "integrated_flux_jy": float(curve.integrated_flux_jy[i]),
             "integrated_error_jy": float(curve.integrated_error_jy[i]),
             "extended": bool(curve.flags[i] & Flag.EXTENDED),
+            **index.get(str(curve.epoch[i]), {}),
             "remarks": [
                 *words(int(curve.flags[i])),
                 *([] if curve.epoch_ok[i] else ["bad epoch"]),

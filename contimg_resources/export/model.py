@@ -254,6 +254,10 @@ class Sources(Document):
         description="Scatter of ln S beyond the errors and the walk."
     )
     is_variable: tuple[bool, ...]
+    spectral_index: tuple[float | None, ...] = Field(
+        (), description="Mean of the last 30 days from sub-bands; null if not measured."
+    )
+    spectral_index_error: tuple[float | None, ...] = ()
     light_curve_page: tuple[int | None, ...] = Field(
         description="Page of `light_curves` that contains it, from 0; null if there is none."
     )
@@ -412,6 +416,17 @@ class CandidateItem(Part):
     )
     spectral_change: float | None = None
     spectral_change_error: float | None = None
+    lens_fraction: float | None = Field(
+        None,
+        description="Differences between sub-bands in units of those of a lens: 1 for a lens, 0 "
+        "for a dip equal at all frequencies.",
+    )
+    lens_fraction_error: float | None = None
+    lens_over_grey: float | None = Field(
+        None,
+        description="Twice the difference of log likelihoods from sub-bands: a lens less a dip "
+        "equal at all frequencies. A part of the score.",
+    )
     first_day_mjd: int
     searched_day_mjd: int
     mark: MarkItem | None = Field(None, description="The current mark.")

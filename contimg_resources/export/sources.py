@@ -70,9 +70,19 @@ def source_columns(points: LightCurves, variability: Variability | None) -> Colu
     return {name: values[first] for name, values in together.items()}
 
 
-def sources_document(sources: Columns, page_of: Mapping[str, int]) -> Paged:
-    """Return the document of sources; `page_of` is the page of the light curves of each source."""
+def sources_document(
+    sources: Columns,
+    page_of: Mapping[str, int],
+    indices: Mapping[str, tuple[float, float]] | None = None,
+) -> Paged:
+    """Return the document of sources.
+
+    `page_of` is the page of the light curves of each source, `indices` are spectral indices with
+    their errors.
+    """
     names = sources["source_id"].tolist()
+    spectra = np.array([(indices or {}).get(name, (math.nan, math.nan)) for name in names])
+    spectra = spectra.reshape(-1, 2)
     values = {
         "source_id": names,
         "ra_deg": decimals(sources["ra_deg"], DEG_DECIMALS),
@@ -81,6 +91,8 @@ def sources_document(sources: Columns, page_of: Mapping[str, int]) -> Paged:
         "mean_flux_mjy": decimals(sources["mean_flux_mjy"], MJY_DECIMALS),
         **{name: significant(sources[name]) for name in MEASURES},
         "is_variable": sources["is_variable"].tolist(),
+        "spectral_index": significant(spectra[:, 0]),
+        "spectral_index_error": significant(spectra[:, 1]),
         "light_curve_page": [page_of.get(name) for name in names],
     }
     return columns("sources", values, names, names)

@@ -31,6 +31,10 @@ from contimg_resources.variability.model import (
 CutoutsOf = Callable[[str], tuple[tuple[str, float, Path, Path], ...]]
 
 
+#: Days of the mean spectral indices.
+INDEX_DAYS = 30.0
+
+
 def no_cutouts(source_id: str) -> tuple[tuple[str, float, Path, Path], ...]:
     """Return an empty list: a source without cutouts."""
     return ()
@@ -66,6 +70,8 @@ class PlatformState:
     elsewhere_ra_deg: dict[str, float] = field(default_factory=dict)
     #: Numbers of missing sub-bands of the observations that lack some, by partition key.
     missing_sub_bands: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    #: Mean spectral index and its error of each source that has one.
+    indices: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def read_measures(
@@ -116,6 +122,19 @@ def read_structures(layout: StateLayout) -> tuple[Structure, tuple[str, ...]]:
             parts.append(read_structure(path))
     joined = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     return Structure(*joined), tuple(damaged.values())
+
+
+def read_indices(
+    layout: StateLayout, end_mjd: float
+) -> tuple[dict[str, tuple[float, float]], tuple[str, ...]]:
+    """Read the mean spectral indices of the last days before an MJD, and reasons for damage."""
+    # It loads a database.
+    from contimg_resources.photometry.spectral_indices import mean_indices
+
+    damaged: dict[str, str] = {}
+    with rejecting(damaged, "spectra"):
+        return mean_indices(layout.photometry, end_mjd - INDEX_DAYS, end_mjd), ()
+    return {}, tuple(damaged.values())
 
 
 def with_added(

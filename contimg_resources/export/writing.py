@@ -74,7 +74,7 @@ def write_documents(
         "calibration": calibration_document(state),
         "image_quality": quality_document(state),
         "mosaics": mosaics_document(state),
-        "sources": sources_document(sources, page_of),
+        "sources": sources_document(sources, page_of, state.indices),
         "variables": variables_document(state.variability),
         "candidates": candidates_document(state, page_of, directory.put_copy),
     }

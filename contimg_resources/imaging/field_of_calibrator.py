@@ -73,7 +73,7 @@ def _first_look(request: SolveRequest, place: Path) -> tuple[Calibrator, ...]:
     if solved.failed:
         raise ImagingFailed("; ".join(solved.reasons))
     # Few data are better than none: they only have to show the sources.
-    imaging = ImagingSettings(max_flagged_fraction=1.0)
+    imaging = ImagingSettings(max_flagged_fraction=1.0, sub_bands=0)
     report_progress("applying the first solutions", 0.3)
     applied = calibrate_for_imaging(
         ApplyRequest(

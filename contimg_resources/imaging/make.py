@@ -4,7 +4,7 @@ Belongs here: the sequence of steps and the products. Doesn't: the steps themsel
 """
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,12 @@ from contimg_resources.imaging.model import (
     ImageRequest,
     ImageResult,
     ImageStatistics,
+    SubBandImage,
 )
 from contimg_resources.imaging.png import thumbnail_png, write_png
 from contimg_resources.imaging.reach import half_width_rad
 from contimg_resources.imaging.reliability import Reliable, real_sources
+from contimg_resources.imaging.sub_bands import divide_band, image_sub_band, without_enough_data
 from contimg_resources.imaging.visibilities import Visibilities
 from contimg_resources.imaging.weighting import Weighting, briggs, middle_of_psf
 from contimg_resources.observations.meaning import flux_scale, stated_unit
@@ -111,20 +113,19 @@ def make_image(request: ImageRequest) -> ImageResult:
         seen.pointings_deg, weighting.field_channel_weight, weighting.channels_hz, *dish_m
     )
     beam = drifting.on_grid(grid)
-    raw = engine.image(
-        ImagingTask(
-            ms=request.ms,
-            seen=seen,
-            weighting=weighting,
-            grid=grid,
-            beam=drifting,
-            dish_m=dish_m,
-            field_selection=request.field_selection,
-            spw_selection=request.spw_selection,
-            settings=settings,
-            threshold_jy=threshold_jy,
-        )
+    task = ImagingTask(
+        ms=request.ms,
+        seen=seen,
+        weighting=weighting,
+        grid=grid,
+        beam=drifting,
+        dish_m=dish_m,
+        field_selection=request.field_selection,
+        spw_selection=request.spw_selection,
+        settings=settings,
+        threshold_jy=threshold_jy,
     )
+    raw = engine.image(task)
     _check_images(raw, request)
     report_progress(f"{raw.n_iterations} iterations done; finding sources", 0.8)
     visible = beam >= settings.beam_cut
@@ -155,13 +156,87 @@ def make_image(request: ImageRequest) -> ImageResult:
                 threshold_jy=threshold_jy,
                 engine=engine.name,
             )
+            sub_bands = _SubBands(request, layout, task, raw, partial, other)
+            result = replace(result, sub_bands=sub_bands.made, no_sub_bands=sub_bands.reasons)
             report_progress("writing FITS and PNG", 0.9)
             title = f"{request.stem}   rms {1e3 * rms_jy:.2f} mJy/beam"
             write_png(files.png, shown, grid, raw.beam, rms_jy, title)
-            written.result()
+            for file in (written, *sub_bands.written):
+                file.result()
             files.thumbnail.write_bytes(thumbnail.result())
         files.summary.write_bytes(TypeAdapter(ImageResult).dump_json(result, indent=1))
     return result
+
+
+class _SubBands:
+    """The images of sub-bands, whose files a thread writes.
+
+    Attributes
+    ----------
+    made : tuple of SubBandImage
+        The images.
+    reasons : dict of str to str
+        Why the others weren't made, by name.
+    written : list of Future
+        Their files.
+    """
+
+    def __init__(
+        self,
+        request: ImageRequest,
+        layout: Layout,
+        task: ImagingTask,
+        raw: RawImages,
+        partial: Path,
+        other: ThreadPoolExecutor,
+    ) -> None:
+        bands = divide_band(layout, task.settings.sub_bands)
+        self.reasons = without_enough_data(bands, task)
+        self.made: tuple[SubBandImage, ...] = ()
+        self.written: list[Future[None]] = []
+        for number, band in enumerate(b for b in bands if b.name not in self.reasons):
+            report_progress(f"sub-band {band.name}", 0.85 + 0.04 * number / len(bands))
+            try:
+                own, images = image_sub_band(band, task, raw.bright)
+                _check_images(images, request)
+            except ImagingFailed as error:
+                self.reasons[band.name] = error.message
+                continue
+            made = SubBandImage(
+                band.name,
+                *SubBandImage.paths(request.directory, request.stem, band.name),
+                grid=own.grid,
+                beam=images.beam,
+                frequency_hz=own.weighting.frequency_hz,
+                rms_jy=mad_rms(inner_half(images.image)),
+                expected_rms_jy=own.weighting.noise_jy,
+                n_iterations=images.n_iterations,
+            )
+            self.made += (made,)
+            self.written.append(other.submit(_write_sub_band, made, partial, request, own, images))
+
+
+def _write_sub_band(
+    sub_band: SubBandImage,
+    directory: Path,
+    request: ImageRequest,
+    task: ImagingTask,
+    images: RawImages,
+) -> None:
+    facts = _facts(
+        replace(request, provenance={**request.provenance, "sub-band": sub_band.name}),
+        task.seen,
+        task.grid,
+        task.weighting,
+        images,
+        sub_band.rms_jy,
+        task.threshold_jy,
+    )
+    image, primary_beam = SubBandImage.paths(directory, request.stem, sub_band.name)
+    write_fits(image, images.image, *_BTYPES["image"], facts)
+    grid = SubBandImage.beam_grid(task.grid)
+    response = task.beam.on_grid(grid)
+    write_fits(primary_beam, response, *_BTYPES["primary_beam"], replace(facts, grid=grid))
 
 
 def _check_unit(ms: Path, engine: str) -> None:
@@ -192,7 +267,11 @@ def load_image_result(directory: Path, stem: str) -> ImageResult:
         raise ImagingFailed(f"{summary} is no summary of an image: {reason}") from error
     # The state directory may have been moved since.
     files = ImageFiles.in_directory(directory, stem)
-    return replace(result, directory=directory, files=files)
+    bands = []
+    for band in result.sub_bands:
+        image, primary_beam = SubBandImage.paths(directory, stem, band.name)
+        bands.append(replace(band, image=image, primary_beam=primary_beam))
+    return replace(result, directory=directory, files=files, sub_bands=tuple(bands))
 
 
 def choose_grid(

@@ -187,6 +187,38 @@ class ImageFiles:
 
 
 @dataclass(frozen=True)
+class SubBandImage:
+    """The image of a part of the band."""
+
+    name: str  #: Name of the sub-band: its middle in MHz, such as ``1335MHz``.
+    #: `image`, `primary_beam`: Restored image, not corrected for the primary beam, and the
+    #: time-averaged primary beam of the sub-band on `beam_grid`, FITS.
+    image: Path
+    primary_beam: Path
+    grid: ImageGrid  #: Its pixels.
+    beam: Beam  #: Its own restoring beam.
+    frequency_hz: float  #: Effective frequency: mean over the imaging weights, Hz.
+    rms_jy: float  #: As `ImageStatistics.rms_jy`.
+    expected_rms_jy: float  #: As `ImageStatistics.expected_rms_jy`.
+    n_iterations: int  #: Number of CLEAN iterations done.
+
+    @staticmethod
+    def beam_grid(grid: ImageGrid) -> ImageGrid:
+        """Return the pixels of the primary beam, which varies slowly, for those of the image.
+
+        They are eight times as large, have the same centre, and cover the image.
+        """
+        step = 8
+        size = 2 * (-(-grid.size // (2 * step)) + 1)
+        return ImageGrid(size, step * grid.cell_arcsec, grid.ra_deg, grid.dec_deg)
+
+    @staticmethod
+    def paths(directory: Path, stem: str, name: str) -> tuple[Path, Path]:
+        """Return the paths of the image and the primary beam of a sub-band."""
+        return directory / f"{stem}.{name}.image.fits", directory / f"{stem}.{name}.pb.fits"
+
+
+@dataclass(frozen=True)
 class ImageResult:
     """An image and its companions."""
 
@@ -203,3 +235,6 @@ class ImageResult:
     n_iterations: int  #: Number of CLEAN iterations done.
     threshold_jy: float  #: CLEAN threshold, Jy/beam.
     engine: str  #: Imaging engine that made it.
+    sub_bands: tuple[SubBandImage, ...] = ()  #: Images of sub-bands, in order of frequency.
+    #: Sub-bands that weren't imaged, by name, with the reasons.
+    no_sub_bands: dict[str, str] = field(default_factory=dict)

@@ -78,10 +78,15 @@ def briggs(
     share = float((density**2).sum()) / (2.0 * inside)
     f_squared = (5.0 * 10.0**-robust) ** 2 / share
     weights = tuple(_weighed(b, density, field_of_view_rad, f_squared) for b in blocks)
+    return weighting_of(visibilities, weights)
+
+
+def weighting_of(visibilities: Visibilities, weights: tuple[Singles, ...]) -> Weighting:
+    """Return known imaging weights of visibilities, shape (n_rows, n_columns), with their sums."""
     total = sum(float(weight.sum(dtype=np.float64)) for weight in weights)
     summed = [
         _summed_up(b, weight, len(visibilities.pointings_deg))
-        for b, weight in zip(blocks, weights, strict=True)
+        for b, weight in zip(visibilities.blocks, weights, strict=True)
     ]
     return Weighting(
         weight=weights,

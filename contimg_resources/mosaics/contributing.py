@@ -15,7 +15,7 @@ from contimg_resources.imaging.model import Beam
 from contimg_resources.mosaics.beams import convolve
 from contimg_resources.mosaics.grid import box_of, reach_deg
 from contimg_resources.mosaics.model import MosaicGrid, TileInMosaic
-from contimg_resources.mosaics.tiles import Tile, read_pixels
+from contimg_resources.mosaics.tiles import Tile, read_pixels, read_response
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def reach_of(tile: Tile, cut: float) -> float:
     MosaicFailed
         If its primary beam can't be read, or is below the cut everywhere.
     """
-    reach = reach_deg(read_pixels(tile.files.primary_beam, tile.grid.size), tile.grid, cut)
+    reach = reach_deg(read_response(tile), tile.grid, cut)
     if reach <= 0:
         raise MosaicFailed(
             f"{tile.files.primary_beam} is below {cut:g} everywhere",
@@ -58,7 +58,7 @@ def contribution(tile: Tile, grid: MosaicGrid, common: Beam, cut: float) -> Cont
     size, cell = tile.grid.size, tile.grid.cell_arcsec
     image = read_pixels(tile.files.image, size)
     residual = read_pixels(tile.files.residual, size)
-    response = read_pixels(tile.files.primary_beam, size)
+    response = read_response(tile)
     for path, pixels in ((tile.files.image, image), (tile.files.residual, residual)):
         # The convolution would treat them as zeros, or the spline spread them over the tile.
         if wrong := int(np.count_nonzero(~np.isfinite(pixels))):

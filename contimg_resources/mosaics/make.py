@@ -240,7 +240,7 @@ def _finish(
         grid=plan.grid,
         beam=plan.beam,
         statistics=measure(image, sigma, coverage, plan.grid, plan.beam, len(done)),
-        seams=_seams(request, plan, done, tiles, image, sigma),
+        seams=_seams(request, plan, done, tiles, image, sigma) if request.inspected else (),
         tiles=tuple(sorted(done, key=lambda t: (t.start_mjd, t.key))),
         refused=dict(sorted(refused.items())),
         frequency_hz=float(np.average([t.frequency_hz for t in done], weights=weights)),
@@ -263,10 +263,11 @@ def _finish(
             )
         ]
         rms_jy = result.statistics.rms_jy
-        write_png(files.png, image, plan.grid, plan.beam, rms_jy, title)
+        if request.inspected:
+            write_png(files.png, image, plan.grid, plan.beam, rms_jy, title)
+            files.thumbnail.write_bytes(thumbnail_png(image, rms_jy))
         for file in written:
             file.result()
-    files.thumbnail.write_bytes(thumbnail_png(image, rms_jy))
     files.summary.write_bytes(TypeAdapter(MosaicResult).dump_json(result, indent=1))
     return result
 

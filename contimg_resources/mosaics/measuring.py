@@ -12,7 +12,7 @@ from contimg_resources.images.resampling import Pixels, places
 from contimg_resources.imaging.model import Beam
 from contimg_resources.mosaics.grid import box_of, reach_deg
 from contimg_resources.mosaics.model import MosaicGrid, MosaicStatistics, Seam, TileInMosaic
-from contimg_resources.mosaics.tiles import Tile, read_pixels
+from contimg_resources.mosaics.tiles import Tile, read_response
 
 #: Neighbouring pixels are correlated: pixels this many beams apart are used.
 _STEP_BEAMS = 0.7
@@ -85,7 +85,7 @@ def find_seam(
     """
     from scipy.ndimage import distance_transform_edt
 
-    response = read_pixels(tile.files.primary_beam, tile.grid.size)
+    response = read_response(tile)
     reach = reach_deg(response, tile.grid, cut)
     # A margin for sky outside the edge.
     margin_deg = _BAND_BEAMS * beam.major_arcsec / 3600

@@ -37,6 +37,8 @@ class MosaicRequest:
     imaging: ImagingSettings = field(default_factory=ImagingSettings)
     #: Whether the running sums are kept, so that a late tile needs no rebuild.
     keep_sums: bool = True
+    #: Whether its seams are measured and its pictures drawn.
+    inspected: bool = True
     provenance: dict[str, str] = field(default_factory=dict)  #: Provenance for the FITS headers.
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from contimg_resources.core.errors import MosaicFailed, UnreadableImage
 from contimg_resources.images.reading import opened_image, read_raw
-from contimg_resources.imaging.model import Beam, ImageGrid
+from contimg_resources.imaging.model import Beam, ImageGrid, SubBandImage
 from contimg_resources.mosaics.model import TileFiles
 
 Pixels = NDArray[np.float32]
@@ -81,6 +81,26 @@ def read_tile(files: TileFiles) -> Tile:
     return tile
 
 
+def read_response(tile: Tile) -> Pixels:
+    """Read the primary beam of a tile, shape (size, size), also one with larger pixels.
+
+    Raises
+    ------
+    MosaicFailed
+        If it can't be read, or its size fits neither the image nor that of a sub-band's beam.
+    """
+    path, coarse = tile.files.primary_beam, SubBandImage.beam_grid(tile.grid)
+    pixels = _read(path)
+    if pixels.shape != (coarse.size, coarse.size):
+        return _checked(path, pixels, tile.grid.size)
+    step = coarse.cell_arcsec / tile.grid.cell_arcsec
+    place = (np.arange(tile.grid.size) - tile.grid.size // 2) / step + coarse.size // 2
+    # Linear interpolation along both axes.
+    away = np.abs(place[:, None] - np.arange(coarse.size))
+    matrix = np.maximum(1.0 - away, 0.0).astype(np.float32)
+    return np.asarray(matrix @ pixels.astype(np.float32) @ matrix.T)
+
+
 def read_pixels(path: Path, size: int) -> Pixels:
     """Read one of a tile's files, shape (size, size).
 
@@ -89,10 +109,17 @@ def read_pixels(path: Path, size: int) -> Pixels:
     MosaicFailed
         If it can't be read, or its size differs from that of the tile's image.
     """
+    return _checked(path, _read(path), size)
+
+
+def _read(path: Path) -> Pixels:
     try:
-        pixels = read_raw(path)
+        return read_raw(path)
     except UnreadableImage as error:
         raise MosaicFailed(error.message, path=str(path)) from error
+
+
+def _checked(path: Path, pixels: Pixels, size: int) -> Pixels:
     if pixels.shape != (size, size):
         raise _refused(path, f"has {pixels.shape} pixels, not {size} x {size} like its image")
     return pixels

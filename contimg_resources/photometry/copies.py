@@ -23,7 +23,6 @@ from contimg_resources.core.errors import UnreadableMeasurements
 from contimg_resources.core.keys import is_day_name, parse_day_name
 from contimg_resources.core.parquet import write_table
 from contimg_resources.photometry.measurements import FORMAT
-from contimg_resources.photometry.model import Kind
 
 #: Days of a copy: fewer mean too many files in a year, more mean much rewriting for a late epoch.
 PERIOD_DAYS = 32
@@ -34,10 +33,10 @@ _ROWS_IN_GROUP = 32_768
 _SETTLED_NS = 50_000_000
 
 
-def copy_by_source(root: Path, kind: Kind, progress: Progress = no_progress) -> tuple[Path, ...]:
+def copy_by_source(root: Path, kind: str, progress: Progress = no_progress) -> tuple[Path, ...]:
     """Update the copies sorted by source; return those that were written.
 
-    `kind` is that of epochs.
+    `kind` is the subdirectory of a kind of epochs, or of a sub-band.
     """
     import pyarrow as pa
 

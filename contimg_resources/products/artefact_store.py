@@ -41,7 +41,12 @@ class ArtefactStore(Database):
     """The products of single observations, in the database of the products store."""
 
     def put_artefacts(
-        self, key: str, made: Sequence[Artefact], *, image: ImageRecord | None = None
+        self,
+        key: str,
+        made: Sequence[Artefact],
+        *,
+        image: ImageRecord | None = None,
+        instead_of: Sequence[ArtefactKind] = (),
     ) -> list[Path]:
         """Record products of an observation, replacing those of the same kind and version.
 
@@ -53,6 +58,8 @@ class ArtefactStore(Database):
             All artefacts of the step: recorded together, or not at all.
         image : ImageRecord, optional
             Statistics of the image among them.
+        instead_of : sequence of ArtefactKind
+            Kinds of which every earlier version is replaced.
 
         Returns
         -------
@@ -63,6 +70,8 @@ class ArtefactStore(Database):
         with self.write() as connection:
             self._found(connection, key)
             before = paths_of(connection, key)
+            old = artefacts.c.kind.in_([str(kind) for kind in instead_of])
+            connection.execute(sa.delete(artefacts).where(artefacts.c.key == key, old))
             replace_products(connection, rows, numbers)
             return sorted(before - paths_of(connection, key))
 

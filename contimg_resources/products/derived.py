@@ -35,6 +35,8 @@ class DerivedKind(StrEnum):
     """The variability metrics up to a day; the key is its integer MJD."""
     ADDED_VARIABILITY = "added_variability"
     """The variability metrics of a list; the key is its name."""
+    SPECTRA = "spectra"
+    """Spectral indices of an epoch, with the measurements in sub-bands; the key is the mosaic's."""
     CANDIDATE = "candidate"
     """The card of a candidate; the key is its id."""
     CUTOUT = "cutout"

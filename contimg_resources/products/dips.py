@@ -58,6 +58,12 @@ class DipEvidence:
     #: baseline, and its error.
     spectral_change: Number = math.nan
     spectral_change_error: Number = math.nan
+    #: `lens_fraction`, `lens_fraction_error`, `lens_over_grey`: How much of a lens's colour the dip
+    #: has, its error, and the evidence for a lens over a dip equal at all frequencies (see
+    #: `contimg_resources.variability.spectra.Colour`).
+    lens_fraction: Number = math.nan
+    lens_fraction_error: Number = math.nan
+    lens_over_grey: Number = math.nan
     spectral_note: Text = ""  #: Reasons for unreadable sub-bands; empty without any.
     #: Reason that the latest search doesn't find it any more; empty if it does.
     withdrawn: Text = ""

@@ -43,6 +43,10 @@ class ArtefactKind(StrEnum):
     PRIMARY_BEAM = "primary_beam"
     PNG = "png"
     STATISTICS = "statistics"
+    SUB_BAND_IMAGE = "sub_band_image"
+    """The image of a part of the band; versions count the parts from the lowest frequency."""
+    SUB_BAND_PRIMARY_BEAM = "sub_band_primary_beam"
+    """Its primary beam."""
 
 
 class ArrivalOutcome(StrEnum):

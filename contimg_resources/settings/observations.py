@@ -225,6 +225,13 @@ class ImagingSettings(Section):
         lt=1,
         description="Primary-beam response below which the PB-corrected image is blank.",
     )
+    sub_bands: int = Field(
+        4,
+        ge=0,
+        le=N_SPECTRAL_WINDOWS,
+        description="Number of equal parts of the band that are imaged as well, for the spectra of "
+        "sources and of their changes; 0: none.",
+    )
     max_flagged_fraction: float = Field(
         0.6,
         gt=0,

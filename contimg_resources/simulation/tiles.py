@@ -36,6 +36,8 @@ class MadeUpTile:
     sky_jy: float = 0.0  #: Uniform sky brightness, Jy/beam.
     cut: float = 0.2  #: Level below which the primary beam's file holds NaN.
     seed: int = 0  #: Random seed of the noise.
+    frequency_hz: float = 1.405e9  #: Effective frequency, Hz.
+    bandwidth_hz: float = 1.87e8  #: Bandwidth, Hz.
 
 
 def drifting_tiles(
@@ -90,8 +92,8 @@ def write_tile(
     facts = HeaderFacts(
         grid=tile.grid,
         beam=tile.beam,
-        frequency_hz=1.405e9,
-        bandwidth_hz=1.87e8,
+        frequency_hz=tile.frequency_hz,
+        bandwidth_hz=tile.bandwidth_hz,
         telescope="DSA110",
         object_name=tile.key,
         start_mjd=tile.mid_mjd - 150 / 86_400,

@@ -63,7 +63,7 @@ def find_candidates(
         withdraw,
     )
     from contimg_resources.variability.points import read_points
-    from contimg_resources.variability.spectra import spectral_evidence
+    from contimg_resources.variability.spectra import evidence_of_sub_bands, spectral_evidence
     from contimg_resources.variability.systematics import measure_systematics
     from contimg_resources.variability.templates import bank, fine_bank
 
@@ -80,7 +80,14 @@ def find_candidates(
     curves = measure_systematics(curves, settings.variability.min_epochs).removed_from(curves)
     known = tuple(c for c in events.list_candidates() if c.added_list is None)
     current = [c for c in known if c.state is not CandidateState.WITHDRAWN]
-    found = search_candidates(curves, settings.ese, day_mjd, known=current, progress=progress)
+    found = search_candidates(
+        curves,
+        settings.ese,
+        day_mjd,
+        known=current,
+        progress=progress,
+        colour=evidence_of_sub_bands(settings.layout.photometry, day_mjd + 1),
+    )
     named, gone = with_known_ids(found.candidates, known)
     later = {c.id for c in known if c.searched_day > day_mjd}
     # Candidates before the searched days were neither found nor missed.

@@ -16,6 +16,7 @@ from contimg_resources.export.directory import INDEX, ExportDirectory, opened
 from contimg_resources.export.state import (
     CutoutsOf,
     PlatformState,
+    read_indices,
     read_measures,
     read_structures,
     with_added,
@@ -156,6 +157,7 @@ def read_state(workshop: Workshop) -> PlatformState:
     epochs = products.mosaics.list_epochs(EpochKind.MOSAIC, start_mjd=start_mjd)
     points, variability, damaged = with_added(layout, *read_measures(layout))
     structure, unreadable = read_structures(layout)
+    indices, no_indices = read_indices(layout, epochs[-1].mid_mjd + 1.0 if epochs else 0.0)
     return PlatformState(
         observations=observations,
         answers=answers,
@@ -176,7 +178,8 @@ def read_state(workshop: Workshop) -> PlatformState:
         shortage=shortage(workshop.settings) or unwritable(workshop.settings),
         rejections=products.rejections.list(),
         silence_min=workshop.settings.alerts.silence_min,
-        damaged=(*damaged, *unreadable),
+        damaged=(*damaged, *unreadable, *no_indices),
+        indices=indices,
         elsewhere_ra_deg={
             o.key: products.observation(o.key).fields[0].ra_deg
             for o in observations

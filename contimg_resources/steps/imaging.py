@@ -16,7 +16,7 @@ from contimg_resources.imaging.acceptance import (
     check_rms,
 )
 from contimg_resources.imaging.matching import MatchReport, match_image
-from contimg_resources.imaging.model import ImageRequest, ImageResult
+from contimg_resources.imaging.model import ImageRequest, ImageResult, SubBandImage
 from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import Artefact, ArtefactKind, ImageRecord, ObservationState
 from contimg_resources.settings import ImagingSettings
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from contimg_resources.catalogues.store import Catalogue
 
 STEP = "image_5min"
+
+#: Parameter of an artefact: name of its sub-band.
+SUB_BAND = "sub_band"
+
+_OF_SUB_BANDS = (ArtefactKind.SUB_BAND_IMAGE, ArtefactKind.SUB_BAND_PRIMARY_BEAM)
 
 
 @dataclass(frozen=True)
@@ -109,9 +114,11 @@ def image_observation(
         extra={
             "n_rejected": statistics.n_rejected,
             "detection_snr": statistics.detection_snr,
+            "sub_bands_mhz": [round(b.frequency_hz / 1e6, 3) for b in result.sub_bands],
+            "no_sub_bands": result.no_sub_bands,
         },
     )
-    workshop.products.put_artefacts(key, artefacts, image=numbers)
+    workshop.products.put_artefacts(key, artefacts, image=numbers, instead_of=_OF_SUB_BANDS)
     refused = [v.words for v in verdicts if not v.passed]
     workshop.products.set_state(
         key,
@@ -218,29 +225,52 @@ def image_artefacts(
         The calibrated MS that was imaged; None: the image was made elsewhere.
     """
     files = result.files
+    whole = [
+        (ArtefactKind.IMAGE, files.image),
+        (ArtefactKind.IMAGE_PBCOR, files.pbcor),
+        (ArtefactKind.RESIDUAL, files.residual),
+        *([(ArtefactKind.PSF, files.psf)] if calibrated else []),
+        (ArtefactKind.PRIMARY_BEAM, files.primary_beam),
+        (ArtefactKind.PNG, files.png),
+        (ArtefactKind.STATISTICS, files.summary),
+    ]
+    made = [(kind, path, 1, dict(parameters)) for kind, path in whole]
+    for number, band in enumerate(result.sub_bands, start=1):
+        told = {**parameters, **_of_sub_band(band)}
+        made += [
+            (ArtefactKind.SUB_BAND_IMAGE, band.image, number, told),
+            (ArtefactKind.SUB_BAND_PRIMARY_BEAM, band.primary_beam, number, told),
+        ]
     return [
         Artefact(
             kind=kind,
             path=path,
+            version=version,
             checksum=content_checksum(path),
             size_bytes=path.stat().st_size,
             set_name=calibrated.set_name if calibrated else "",
             set_version=calibrated.set_version if calibrated else None,
             borrowed=calibrated.borrowed if calibrated else False,
-            parameters=dict(parameters),
+            parameters=told,
             software=software(),
             run_id=run_id,
         )
-        for kind, path in (
-            (ArtefactKind.IMAGE, files.image),
-            (ArtefactKind.IMAGE_PBCOR, files.pbcor),
-            (ArtefactKind.RESIDUAL, files.residual),
-            *([(ArtefactKind.PSF, files.psf)] if calibrated else []),
-            (ArtefactKind.PRIMARY_BEAM, files.primary_beam),
-            (ArtefactKind.PNG, files.png),
-            (ArtefactKind.STATISTICS, files.summary),
-        )
+        for kind, path, version, told in made
     ]
+
+
+def _of_sub_band(band: SubBandImage) -> dict[str, Any]:
+    return {
+        SUB_BAND: band.name,
+        "frequency_hz": band.frequency_hz,
+        "bmaj_arcsec": band.beam.major_arcsec,
+        "bmin_arcsec": band.beam.minor_arcsec,
+        "bpa_deg": band.beam.angle_deg,
+        "rms_mjy": 1e3 * band.rms_jy,
+        "expected_rms_mjy": 1e3 * band.expected_rms_jy,
+        "image_size": band.grid.size,
+        "n_iterations": band.n_iterations,
+    }
 
 
 def image_record(

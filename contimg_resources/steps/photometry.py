@@ -15,7 +15,6 @@ from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.core.keys import day_name, epoch_mjd, parse_mosaic_key
-from contimg_resources.core.times import mjd_day
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.products.epochs import EpochKind, EpochQuality, EpochRecord
@@ -25,7 +24,6 @@ from contimg_resources.steps.workshop import Workshop
 
 if TYPE_CHECKING:
     from contimg_resources.photometry.epoch import EpochScale
-    from contimg_resources.photometry.measurements import Written
     from contimg_resources.photometry.measuring import RawMeasurements
     from contimg_resources.photometry.model import MeasurableImage, SourceList
 
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
 
 IMAGE_STEP = "image_photometry"
 
-_NO_CATALOGUE = "the settings name no catalogue (CONTIMG_CATALOGUE__REFERENCE)"
+NO_CATALOGUE = "the settings name no catalogue (CONTIMG_CATALOGUE__REFERENCE)"
 #: A source larger than this fraction of the beam is no reference: part of its flux is lost.
 _COMPACT_BEAMS = 0.5
 #: The extent of an image is sampled at this many positions a side.
@@ -86,7 +84,7 @@ def measure_mosaic(
     catalogue = catalogue or workshop.reference_catalogue()
     record = workshop.products.mosaics.get(key)
     if catalogue is None:
-        return Unmeasured(_NO_CATALOGUE)
+        return Unmeasured(NO_CATALOGUE)
     if not record.checksum:
         raise PhotometryFailed(f"mosaic {key} couldn't be made: {record.reason}", key=key)
     from contimg_resources.photometry.reading import read_mosaic
@@ -114,7 +112,7 @@ def measure_image(
     if ArtefactKind.IMAGE not in made:
         raise PhotometryFailed(f"observation {key} has no image; image it first", key=key)
     if catalogue is None:
-        return Unmeasured(_NO_CATALOGUE)
+        return Unmeasured(NO_CATALOGUE)
     if not workshop.settings.photometry.images:
         return Unmeasured("single images aren't measured (CONTIMG_PHOTOMETRY__IMAGES)")
     from contimg_resources.photometry.reading import read_image
@@ -125,79 +123,15 @@ def measure_image(
     return _measured(workshop, image, catalogue, checksum, run_id, progress)
 
 
-@dataclass(frozen=True)
-class MeasuredSubband:
-    """An epoch of measurements in a sub-band; it is not recorded in a store."""
-
-    written: "Written"  #: The file.
-    frequency_hz: float  #: Effective frequency of the image, Hz.
-    scale: "EpochScale"  #: Its flux scale and astrometry.
-    verdicts: tuple[Verdict, ...]  #: Checks of flux scale and astrometry.
-
-
-def measure_subband(
-    workshop: Workshop,
-    key: str,
-    band: str,
-    image_path: Path,
-    sigma_path: Path | None = None,
-    *,
-    progress: Progress = no_progress,
-) -> MeasuredSubband | Unmeasured:
-    """Measure the catalogue's sources on a sub-band mosaic made elsewhere.
-
-    `key` is that of the mosaic of the whole band. The image is in Jy/beam, corrected for the
-    primary beam; so is its noise map: without it, the noise is assumed to vary slowly.
-
-    Raises
-    ------
-    InvalidName
-        If the key isn't a mosaic key, or the band's name isn't safe.
-    ProductsError
-        If there is no such mosaic.
-    UnreadableImage
-        If an image is damaged or its header lacks something.
-    PhotometryFailed
-        If the image is of another frequency, time or sky, or nothing can be measured on it.
-    """
-    from contimg_resources.photometry.measurements import write_measurements
-    from contimg_resources.photometry.reading import read_mosaic
-    from contimg_resources.photometry.subbands import band_path, bands_root, check_subband
-
-    root = workshop.settings.layout.photometry
-    path = band_path(root, band, mjd_day(parse_mosaic_key(key)[0]), key)
-    catalogue = workshop.reference_catalogue()
-    record = workshop.products.mosaics.get(key)
-    if catalogue is None:
-        return Unmeasured(_NO_CATALOGUE)
-    if not record.checksum:
-        raise PhotometryFailed(f"mosaic {key} couldn't be made: {record.reason}", key=key)
-    progress("reading the image", 0.0)
-    files = MosaicFiles.in_directory(record.directory, key)
-    image = read_mosaic(image_path, sigma_path, epoch=key)
-    check_subband(root, band, image, read_mosaic(files.image, None, epoch=key))
-    on_scale = _on_scale(workshop, image, catalogue, bands_root(root), band, progress)
-    if isinstance(on_scale, Unmeasured):
-        return on_scale
-    sources, raw, scale = on_scale
-    told = {
-        "catalogue": catalogue.facts.release,
-        "measured_from": content_checksum(image_path),
-        "subband": band,
-        "moved_arcsec": list(scale.moved_arcsec),
-        **software(),
-    }
-    written = write_measurements(path, image, sources, raw, scale, told)
-    verdicts = (_check_scale(scale), _check_offsets(scale, image, workshop))
-    return MeasuredSubband(written, image.frequency_hz, scale, verdicts)
-
-
 def sort_measurements(workshop: Workshop, progress: Progress = no_progress) -> tuple[Path, ...]:
     """Update the copies sorted by source that light curves are read from; return the new ones."""
     from contimg_resources.photometry.copies import copy_by_source
+    from contimg_resources.photometry.subbands import bands_root, list_bands
 
     root = workshop.settings.layout.photometry
-    return tuple(made for kind in EpochKind for made in copy_by_source(root, kind.value, progress))
+    bands = bands_root(root)
+    kinds = [(root, kind.value) for kind in EpochKind] + [(bands, b) for b in list_bands(root)]
+    return tuple(made for place, kind in kinds for made in copy_by_source(place, kind, progress))
 
 
 def _measured(
@@ -213,10 +147,10 @@ def _measured(
     from contimg_resources.photometry.measurements import write_measurements
 
     root = workshop.settings.layout.photometry
-    on_scale = _on_scale(workshop, image, catalogue, root, image.kind, progress)
-    if isinstance(on_scale, Unmeasured):
-        return on_scale
-    sources, raw, scale = on_scale
+    found = on_scale(workshop, image, catalogue, root, image.kind, progress)
+    if isinstance(found, Unmeasured):
+        return found
+    sources, raw, scale = found
     # A mosaic is stored under the day of its window's centre, whatever tiles it has.
     day = day_name(epoch_mjd(image.epoch))
     path = root / image.kind / day / f"{image.epoch}.parquet"
@@ -264,11 +198,11 @@ def _measured(
     )
     with np.errstate(invalid="ignore"):
         n_detected = int((raw.snr >= 5).sum())
-    verdicts = (_check_scale(scale), _check_offsets(scale, image, workshop))
+    verdicts = (check_scale(scale), check_offsets(scale, image, workshop))
     return Measured(record, scale, n_detected, png, marked, verdicts)
 
 
-def _on_scale(
+def on_scale(
     workshop: Workshop,
     image: "MeasurableImage",
     catalogue: Catalogue,
@@ -332,7 +266,8 @@ def _compact(found: CatalogueSources, image: "MeasurableImage") -> Bools:
         return np.asarray(~(found.major_arcsec > _COMPACT_BEAMS * image.beam.major_arcsec))
 
 
-def _check_scale(scale: "EpochScale") -> Verdict:
+def check_scale(scale: "EpochScale") -> Verdict:
+    """Check that enough reference sources agree on a flux scale near 1."""
     if not scale.n_references:
         return Verdict(
             name="flux_scale",
@@ -356,7 +291,8 @@ def _check_scale(scale: "EpochScale") -> Verdict:
     )
 
 
-def _check_offsets(scale: "EpochScale", image: "MeasurableImage", workshop: Workshop) -> Verdict:
+def check_offsets(scale: "EpochScale", image: "MeasurableImage", workshop: Workshop) -> Verdict:
+    """Check the positions of bright sources against the catalogue."""
     limits = workshop.settings.photometry
     offset = scale.offset
     if offset is not None and offset.elsewhere:

@@ -35,10 +35,16 @@ _DAY_S = 86_400.0
 
 #: MS that can be made again from what arrived.
 _CALIBRATED = (ArtefactKind.CALIBRATED_MS, ArtefactKind.MEASUREMENT_SET)
-_COMPANIONS = (ArtefactKind.RESIDUAL, ArtefactKind.PSF, ArtefactKind.PRIMARY_BEAM)
+_COMPANIONS = (
+    ArtefactKind.RESIDUAL,
+    ArtefactKind.PSF,
+    ArtefactKind.PRIMARY_BEAM,
+    ArtefactKind.SUB_BAND_PRIMARY_BEAM,
+)
 _IMAGES = (
     ArtefactKind.IMAGE,
     ArtefactKind.IMAGE_PBCOR,
+    ArtefactKind.SUB_BAND_IMAGE,
     ArtefactKind.PNG,
     ArtefactKind.STATISTICS,
 )

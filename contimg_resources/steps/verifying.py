@@ -21,6 +21,7 @@ _RECORDED_BY = {
     DerivedKind.ADDED_LIGHT_CURVES: "the next search of the list",
     DerivedKind.VARIABILITY: "`contimg variability DAY`",
     DerivedKind.ADDED_VARIABILITY: "the next search of the list",
+    DerivedKind.SPECTRA: "`contimg photometry MOSAIC`",
     DerivedKind.CANDIDATE: "the next search that finds the candidate",
     DerivedKind.CUTOUT: "`contimg cutout SOURCE`",
     DerivedKind.CUTOUT_STACK: "`contimg cutout SOURCE --stack`",
@@ -131,6 +132,8 @@ def _files_of_products(workshop: Workshop) -> Iterator[tuple[DerivedKind, Path]]
         (DerivedKind.CANDIDATE, layout.candidates / "follow_up", "*"),
     ):
         yield from ((kind, path) for path in sorted(root.glob(f"[!.]{pattern}")))
+    spectra = layout.photometry / "spectra"
+    yield from ((DerivedKind.SPECTRA, path) for path in sorted(spectra.glob("*/[!.]*.parquet")))
     for path in sorted(layout.cutouts.glob("*/[!.]*")):
         if name := cutout_name(path):
             yield name[0], path

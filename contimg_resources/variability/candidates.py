@@ -8,7 +8,7 @@ store, drawing.
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -94,6 +94,8 @@ _SAME_PLACE_DEG = 5.0 / 3600.0
 _MOST_NEIGHBOURS = 12
 #: A known event keeps at least this fraction of the threshold: it has no trials.
 _LEAST_KNOWN = 0.5
+#: With sub-bands, a dip with this fraction of the threshold may reach it by its colour.
+_LEAST_COLOURED = 0.5
 _CURVE_POINTS, _FREE_PARAMETERS = 240, 5
 _NAME_LENGTH = 80
 _LONGEST_REASON = 200
@@ -111,6 +113,7 @@ def search_candidates(
     known: Iterable[CandidateRecord] = (),
     threshold: float | None = None,
     progress: Progress = no_progress,
+    colour: Callable[[str, DipFit], float] | None = None,
 ) -> Found:
     """Search all light curves for Extreme Scattering Events.
 
@@ -118,7 +121,8 @@ def search_candidates(
     A source that fails doesn't stop the search of the others. The light curves extend to the end of
     the day `day_mjd` (UTC, integer MJD). A candidate of `known` that this search doesn't find again
     is fitted at its place, and stays with half of the threshold. `threshold` is the minimum score
-    of a dip; it is measured if not given.
+    of a dip; it is measured if not given. `colour` returns the evidence of sub-bands for a lens
+    over a dip equal at all frequencies, which is added to the score; 0 without sub-bands.
     """
     from scipy.special import logsumexp
 
@@ -151,9 +155,9 @@ def search_candidates(
     # Beside a step or a flare, a dip has less evidence than without it.
     jitter = noises.grid[log_posterior.argmax(axis=1), 2]
     jumps = jumps_of(logs, np.repeat(jitter, np.diff(logs.offsets))) > OUTLYING
-    chosen = np.isin(curves.source_id, list(places)) | (score >= threshold)
+    chosen = np.isin(curves.source_id, list(places)) | (score >= _least(threshold, colour))
     chosen[np.repeat(np.arange(len(curves)), np.diff(logs.offsets))[jumps]] = True
-    sky = _Sky(curves, level_jy, flux, error, noises, settings, day_mjd, threshold)
+    sky = _Sky(curves, level_jy, flux, error, noises, settings, day_mjd, threshold, colour)
     events: list[CandidateRecord | Rejected] = []
     for index in np.flatnonzero(chosen):
         source_id = str(curves.source_id[index])
@@ -171,6 +175,11 @@ def search_candidates(
         n_sources=len(curves),
         unsearched=tuple(Unsearched(*one) for one in sorted(why.items())),
     )
+
+
+def _least(threshold: float, colour: object) -> float:
+    """Return the minimum score of a dip whose sub-bands are compared, if there are any."""
+    return threshold * (1.0 if colour is None else _LEAST_COLOURED)
 
 
 def _unsearchable(curves: LightCurves, settings: EseSettings) -> Iterator[tuple[int, str]]:
@@ -205,6 +214,7 @@ class _Sky:
     settings: EseSettings
     day_mjd: int
     threshold: float
+    colour: Callable[[str, DipFit], float] | None
 
     def events_of(
         self, index: int, known: Iterable[CandidateRecord]
@@ -214,11 +224,14 @@ class _Sky:
         source = Source(
             self.curves.mid_mjd[own], self.flux[own], self.error[own], self.noises, self.settings
         )
-        source.find(self.threshold)
+        source.find(_least(self.threshold, self.colour))
         for candidate in known:
             source.fit_known(candidate.mid_mjd, candidate.end_mjd - candidate.start_mjd)
         for fit in source.dips:
             evidence = source.evidence_for(fit)
+            if self.colour is not None:
+                more = self.colour(str(self.curves.source_id[index]), fit)
+                evidence = evidence._replace(whole=evidence.whole + more)
             is_known = any(is_same(c, fit.mid_mjd, fit.width_days) for c in known)
             least = self.threshold * (_LEAST_KNOWN if is_known else 1.0)
             neighbours = self._neighbours(index, fit)

@@ -96,10 +96,16 @@ def _added_line(candidate: CandidateRecord) -> str:
 def _spectral_line(evidence: DipEvidence) -> str:
     if not math.isfinite(evidence.spectral_change):
         return ""
-    return (
+    line = (
         f"\nspectral index changes by {evidence.spectral_change:+.2f} ± "
         f"{evidence.spectral_change_error:.2f} in the dip ({evidence.n_bands} sub-bands)"
     )
+    if math.isfinite(evidence.lens_over_grey):
+        line += (
+            f"; {evidence.lens_fraction:.2f} ± {evidence.lens_fraction_error:.2f} of the colour of "
+            f"a lens (evidence {evidence.lens_over_grey:+.1f})"
+        )
+    return line
 
 
 def _draw_source(

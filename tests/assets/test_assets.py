@@ -104,7 +104,13 @@ class Steps:
         made = SimpleNamespace(record=SimpleNamespace(checksum="d"), verdicts=GOOD_MOSAIC)
         patch.setattr(mosaics, "mosaic_observations", self._step("mosaic", made))
         patch.setattr(mosaics, "describe_mosaic", lambda _: {"n_tiles": 11})
-        patch.setattr(photometry, "describe_measured", lambda _: {"n_measured": 80})
+        spectra = Verdict("spectral_indices", True, "as they should be")
+        patch.setattr(
+            photometry,
+            "measure_sub_bands",
+            self._step("measure_sub_bands", SimpleNamespace(verdict=spectra)),
+        )
+        patch.setattr(photometry, "describe_measured", lambda *_: {"n_measured": 80})
         patch.setattr(calibration, "describe_set", lambda _: {"flag_fraction": 0.1})
         patch.setattr(calibration, "describe_calibrated", lambda _: {"caltable_age_h": 1.5})
         patch.setattr(imaging, "describe_image", lambda _: {"rms_mjy": 2.0})
@@ -352,7 +358,11 @@ def test_a_mosaic_is_made_and_measured_and_a_bad_epoch_is_told_but_kept(
 ) -> None:
     result = execute(instance, "make_mosaic", MOSAIC)
     assert result.success
-    assert stand_in.calls == [("mosaic", MOSAIC), ("measure_mosaic", MOSAIC)]
+    assert stand_in.calls == [
+        ("mosaic", MOSAIC),
+        ("measure_mosaic", MOSAIC),
+        ("measure_sub_bands", MOSAIC),
+    ]
     assert latest(instance, "forced_photometry").metadata["n_measured"].value == 80
     said = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
     assert said == {
@@ -360,6 +370,7 @@ def test_a_mosaic_is_made_and_measured_and_a_bad_epoch_is_told_but_kept(
         "mosaic_seams": True,
         "flux_scale": False,
         "positions": True,
+        "spectral_indices": True,
     }
 
 
@@ -371,6 +382,7 @@ def test_without_a_catalogue_nothing_is_measured_and_nothing_fails(
     assert result.success
     said = [e for e in result.get_asset_check_evaluations() if e.check_name == "flux_scale"]
     assert "the settings name no catalogue" in (said[0].description or "")
+    assert ("measure_sub_bands", MOSAIC) not in stand_in.calls
     assert instance.get_latest_materialization_event(dg.AssetKey("forced_photometry")) is None
     assert instance.get_latest_materialization_event(dg.AssetKey("mosaic_60min")) is not None
 

@@ -25,7 +25,8 @@ from tests.export.made_up import MJD, candidate, light_curves, variability
 def test_sources_with_points_or_with_measures_are_all_there() -> None:
     points = light_curves(3, 4, names=["b", "c", "d"])
     measures = variability(light_curves(3, 4, names=["a", "b", "é"], seed=5), (1,))
-    (page,) = split(sources_document(source_columns(points, measures), {"b": 0, "d": 7}))
+    sources = source_columns(points, measures)
+    (page,) = split(sources_document(sources, {"b": 0, "d": 7}, {"c": (-0.71, 0.2)}))
     found = Sources.model_validate_json(page.data)
     assert found.source_id == ("a", "b", "c", "d", "é")
     assert found.is_variable == (False, True, False, False, False)
@@ -34,6 +35,8 @@ def test_sources_with_points_or_with_measures_are_all_there() -> None:
     assert found.mean_flux_mjy[1] == round(1e3 * measures.mean_flux_jy[1], 4)
     # Not judged yet: the mean of its points.
     assert found.mean_flux_mjy[2] == pytest.approx(1e3 * points.flux_jy[4:8].mean(), abs=1e-4)
+    assert found.spectral_index == (None, None, -0.71, None, None)
+    assert found.spectral_index_error == (None, None, 0.2, None, None)
     assert page.labels == found.source_id
 
 

@@ -141,7 +141,7 @@ def test_pictures_open_and_the_thumbnail_is_small(imaged: ImageResult) -> None:
 def test_the_directory_was_replaced_as_a_whole(imaged: ImageResult) -> None:
     names = {p.name for p in imaged.directory.iterdir()}
     assert "left from before" not in names
-    assert len(names) == 8
+    assert len(names) == 16
     assert [p.name for p in imaged.directory.parent.iterdir()] == [imaged.directory.name]
     assert load_image_result(imaged.directory, "61041.00347") == imaged
 

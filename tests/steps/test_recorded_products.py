@@ -11,6 +11,8 @@ from contimg_resources import __version__
 from contimg_resources.cli.main import run
 from contimg_resources.core.errors import ProductsError
 from contimg_resources.cutouts.places import directory_name
+from contimg_resources.photometry.spectral_indices import FORMAT, spectra_path
+from contimg_resources.photometry.subbands import band_path
 from contimg_resources.products.derived import DerivedKind, DerivedProducts, InputKind, Product
 from contimg_resources.products.dips import FittedDip
 from contimg_resources.products.epochs import EpochKind, EpochRecord
@@ -22,6 +24,7 @@ from contimg_resources.steps.cards import draw_candidate
 from contimg_resources.steps.cutouts import animate_source, cut_many, cut_source, stack_source
 from contimg_resources.steps.exporting import export_dashboard
 from contimg_resources.steps.provenance import provenance_of
+from contimg_resources.steps.recording import finished
 from contimg_resources.steps.staleness import stale_products
 from contimg_resources.steps.variability import changed_days, measure_day, update_light_curves
 from contimg_resources.steps.verifying import unrecorded_files, verify_products
@@ -47,6 +50,7 @@ PRODUCTS = {
     DerivedKind.CUTOUT: (f"{directory_name(SOURCE)}/{MOSAIC}", InputKind.MOSAIC),
     DerivedKind.CUTOUT_STACK: (directory_name(SOURCE), DerivedKind.CUTOUT),
     DerivedKind.CUTOUT_ANIMATION: (directory_name(SOURCE), DerivedKind.CUTOUT),
+    DerivedKind.SPECTRA: (MOSAIC, InputKind.MOSAIC),
     DerivedKind.EXPORT: ("index.json", DerivedKind.CANDIDATE),
 }
 
@@ -106,6 +110,19 @@ def put_epoch(workshop: Workshop, key: str, *, ok: bool = True) -> None:
     )
 
 
+def put_spectra(workshop: Workshop) -> None:
+    root = workshop.settings.layout.photometry
+    path, band = spectra_path(root, DAY, MOSAIC), band_path(root, "1335MHz", DAY, MOSAIC)
+    FORMAT.write(path, FORMAT.no_rows(), {})
+    band.parent.mkdir(parents=True)
+    band.write_bytes(b"flux densities in a sub-band")
+    inputs = {str(InputKind.MOSAIC): {MOSAIC: workshop.products.mosaics.get(MOSAIC).checksum}}
+    made = finished(
+        DerivedKind.SPECTRA, MOSAIC, path, inputs=inputs, parameters={}, companions=[band]
+    )
+    workshop.products.derived.put([made])
+
+
 def candidate() -> CandidateRecord:
     return CandidateRecord(
         id="ese-1",
@@ -148,6 +165,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cut_source(workshop, SOURCE)
     stack_source(workshop, SOURCE)
     animate_source(workshop, SOURCE)
+    put_spectra(workshop)
     workshop.products.events.put_candidates([candidate()])
     draw_candidate(workshop, candidate(), read_points(workshop.settings.layout.light_curves))
     export_dashboard(workshop, run_id="r6")
@@ -283,7 +301,7 @@ def test_old_cutouts_go_with_their_records(season: Season) -> None:
 
 def test_a_removed_list_and_a_day_that_turned_bad_lose_file_and_record(season: Season) -> None:
     remove_light_curves(season.workshop, "mine")
-    (measured,) = season.workshop.settings.layout.photometry.rglob("*.parquet")
+    (measured,) = season.workshop.settings.layout.photometry.glob("mosaic/*/*.parquet")
     measured.unlink()
     assert update_light_curves(season.workshop, DAY).path is None
     kinds = {kind for kind, _, _ in season.rows.files()}

@@ -294,3 +294,69 @@ def test_the_card_says_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         assert (tmp_path / f"{number}.png").stat().st_size > 10_000
     assert "spectral index" not in said[0]
     assert said[1].endswith("spectral index changes by +1.96 ± 0.31 in the dip (3 sub-bands)")
+
+
+def bands_of(
+    factor: Any, rng: np.random.Generator, error: float = 0.04, n: int = 4
+) -> list[BandFluxes]:
+    """Return an AGN's sub-bands behind something that changes them by a factor of time and Hz."""
+    mjd = DIP.mid_mjd + np.arange(-60.0, 61.0, 1.0)
+    # Whatever all sub-bands share says nothing: here a walk, and errors of the epochs' scale.
+    common = np.exp(0.05 * np.cumsum(rng.normal(size=len(mjd))) + 0.03 * rng.normal(size=len(mjd)))
+    made = []
+    for hz in np.linspace(1.335e9, 1.475e9, n):
+        level = 0.1 * (hz / 1.4e9) ** -0.7
+        flux = level * (common * factor(mjd, hz) + error * rng.normal(size=len(mjd)))
+        kept = rng.random(len(mjd)) > 0.1
+        errors = np.full(int(kept.sum()), error * level)
+        made.append(BandFluxes(f"{hz:.0f}", float(hz), 180.0, mjd[kept], flux[kept], errors))
+    return made
+
+
+def lens(mjd: Any, hz: float, depth: float = 0.4) -> Any:
+    """Return the magnification by a convergence that follows the square of the wavelength."""
+    at_middle = 1 + depth * SHAPE.at((mjd - DIP.mid_mjd) / DIP.width_days)
+    return 1 / (1 + (1 / at_middle - 1) * (1.404e9 / hz) ** 2)
+
+
+def grey(mjd: Any, hz: float) -> Any:
+    return lens(mjd, 1.404e9)
+
+
+@pytest.mark.parametrize(("dimmed", "fraction"), [(lens, 1.0), (grey, 0.0)])
+def test_a_lens_is_told_from_a_grey_dip(dimmed: Any, fraction: float) -> None:
+    rng = np.random.default_rng(9)
+    found = []
+    for _ in range(300):
+        colour = spectra.colour_of(DIP, SHAPE, 0.4, bands_of(dimmed, rng))
+        assert colour is not None
+        found.append((colour.lens_fraction, colour.lens_fraction_error, colour.lens_over_grey))
+    value, error, evidence = np.array(found).T
+    pull = (value - fraction) / error
+    assert abs(pull.mean()) < 0.2
+    assert pull.std() == pytest.approx(1.0, abs=0.12)
+    # The evidence points to what it is, as strongly as its error allows.
+    sign = 2 * fraction - 1
+    assert np.median(sign * evidence) == pytest.approx(np.median(error**-2), rel=0.35)
+    assert (sign * evidence > 0).mean() > 0.9
+
+
+def test_a_colour_needs_two_bands_inside_and_outside_the_dip() -> None:
+    bands = bands_of(lens, np.random.default_rng(2))
+    assert spectra.colour_of(DIP, SHAPE, 0.4, bands[:1]) is None
+    assert spectra.colour_of(DIP, SHAPE, np.nan, bands) is None
+    same = [replace(b, frequency_hz=1.4e9) for b in bands]
+    assert spectra.colour_of(DIP, SHAPE, 0.4, same) is None
+    for low, high in ((0, 10), (20, 60)):
+        parts = []
+        for b in bands:
+            away = np.abs(b.mid_mjd - DIP.mid_mjd)
+            chosen = (low <= away) & (away <= high)
+            columns = {n: getattr(b, n)[chosen] for n in ("mid_mjd", "flux_jy", "error_jy")}
+            parts.append(replace(b, **columns))
+        assert spectra.colour_of(DIP, SHAPE, 0.4, parts) is None
+    # Transits that only one of them has don't count, and neither does one that is gone.
+    apart = [replace(b, mid_mjd=b.mid_mjd + 400 * i) for i, b in enumerate(bands)]
+    assert spectra.colour_of(DIP, SHAPE, 0.4, apart) is None
+    gone = replace(bands[0], flux_jy=-np.abs(bands[0].flux_jy))
+    assert spectra.colour_of(DIP, SHAPE, 0.4, [gone, *bands[1:]]) is not None

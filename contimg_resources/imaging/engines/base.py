@@ -7,7 +7,7 @@ Doesn't: geometry, noise, primary beam, FITS: those are the same for every engin
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from contimg_resources.imaging.model import Beam, ImageGrid
 from contimg_resources.imaging.visibilities import Visibilities
 from contimg_resources.imaging.weighting import Weighting
 from contimg_resources.settings import ImagingSettings
+
+if TYPE_CHECKING:
+    from contimg_resources.imaging.engines.bright import BrightSources
 
 Floats = NDArray[np.float32]
 
@@ -58,6 +61,7 @@ class RawImages:
     psf: Floats
     beam: Beam  #: Restoring beam.
     n_iterations: int  #: Number of iterations done.
+    bright: "BrightSources | None" = None  #: Bright sources whose drift was removed, if any.
 
 
 class ImagingEngine(Protocol):

@@ -38,32 +38,51 @@ class FastEngine:
             If CLEAN diverges or the image isn't finite.
         """
         gridder = Gridder(task.seen.blocks, task.weighting.weight)
-        bright = bright_sources(task)
-        values = task.seen.values if bright is None else bright.values
-        gridder.accuracy = EXACT if bright is None else _accuracy_without(bright, task)
-        grid = task.grid
-        point = PointSpread.of(gridder, grid, wide=bright is None)
-        dirty = gridder.dirty(values, grid)
-        if bright is not None:
-            left_jy = float(np.abs(dirty).max())
-            gridder.accuracy = FAINT if left_jy < _FAINT_SIGMA * task.noise_jy else ROUGH
-        report_progress(f"CLEAN down to {1e3 * task.threshold_jy:.3g} mJy/beam", 0.5)
-        cleaned = clean(
-            task,
-            grid,
-            point,
-            dirty.copy(),
-            lambda model: dirty - gridder.response(model, grid),
-            task.threshold_jy,
-            _MAJOR_CYCLES,
-        )
-        image = cleaned.residual.copy()
-        restore_model(image, cleaned.model, point)
-        if bright is not None:
-            _restore_bright(image, bright, grid, point)
-        return RawImages(
-            image, cleaned.residual, point.middle(grid.size), point.beam, cleaned.n_iterations
-        )
+        return cleaned_image(task, gridder, bright_sources(task))
+
+
+def cleaned_image(task: ImagingTask, gridder: Gridder, bright: BrightSources | None) -> RawImages:
+    """CLEAN the visibilities without bright sources, and restore all sources.
+
+    Parameters
+    ----------
+    task : ImagingTask
+        The task.
+    gridder : Gridder
+        The gridder of its visibilities.
+    bright : BrightSources, optional
+        Bright sources, and these visibilities without them.
+
+    Raises
+    ------
+    ImagingFailed
+        If CLEAN diverges or the image isn't finite.
+    """
+    values = task.seen.values if bright is None else bright.values
+    gridder.accuracy = EXACT if bright is None else _accuracy_without(bright, task)
+    grid = task.grid
+    point = PointSpread.of(gridder, grid, wide=bright is None)
+    dirty = gridder.dirty(values, grid)
+    if bright is not None:
+        left_jy = float(np.abs(dirty).max())
+        gridder.accuracy = FAINT if left_jy < _FAINT_SIGMA * task.noise_jy else ROUGH
+    report_progress(f"CLEAN down to {1e3 * task.threshold_jy:.3g} mJy/beam", 0.5)
+    cleaned = clean(
+        task,
+        grid,
+        point,
+        dirty.copy(),
+        lambda model: dirty - gridder.response(model, grid),
+        task.threshold_jy,
+        _MAJOR_CYCLES,
+    )
+    image = cleaned.residual.copy()
+    restore_model(image, cleaned.model, point)
+    if bright is not None:
+        _restore_bright(image, bright, grid, point)
+    return RawImages(
+        image, cleaned.residual, point.middle(grid.size), point.beam, cleaned.n_iterations, bright
+    )
 
 
 def _accuracy_without(bright: BrightSources, task: ImagingTask) -> float:

@@ -67,7 +67,7 @@ class TcleanEngine:
         report_progress(f"removing the drift of {len(bright.variation.flux_jy)} sources", 0.4)
         copy = Path("steady.ms").resolve()
         write_steady_copy(task.ms, copy, bright.variation)
-        return self._deconvolve(replace(task, ms=copy))
+        return replace(self._deconvolve(replace(task, ms=copy)), bright=bright)
 
     def _deconvolve(self, task: ImagingTask) -> RawImages:
         made = self._clean(task, _BOLD)

@@ -82,7 +82,7 @@ class WscleanEngine:
             ms = Path("steady.ms").resolve()
             write_steady_copy(task.ms, ms, bright.variation)
         self._run(command_line(self._program, replace(task, ms=_selected(ms, task))), task)
-        return _images(task)
+        return replace(_images(task), bright=bright)
 
     def _run(self, command: list[str], task: ImagingTask) -> None:
         # It stays in the step's process group: ending the step ends it too.

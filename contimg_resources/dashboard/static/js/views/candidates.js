@@ -84,6 +84,8 @@ function factsOf(c) {
     fact("Depth in neighbours", withError(c.neighbour_depth, c.neighbour_depth_error)),
     fact("2 Δ ln L over intrinsic variability", digits(c.over_walk)),
     fact("Change of spectral index", withError(c.spectral_change, c.spectral_change_error)),
+    fact("Share of a lens's colour", withError(c.lens_fraction, c.lens_fraction_error)),
+    fact("2 Δ ln L of a lens over a grey dip", digits(c.lens_over_grey)),
     fact("Template", c.template || "–"),
     fact("First found, last searched", `${dayText(c.first_day_mjd)}, ${dayText(c.searched_day_mjd)}`),
   );

@@ -99,6 +99,7 @@ function factsOf(sources, i) {
     fact("η", digits(sources.eta[i])),
     fact("V", digits(sources.v[i])),
     fact("Modulation index", digits(sources.modulation_index[i])),
+    fact("Spectral index", withError(sources.spectral_index?.[i] ?? null, sources.spectral_index_error?.[i] ?? null)),
     fact("p-value (steady source)", digits(sources.p_value[i], 2)),
     fact("Probability of intrinsic variability", digits(sources.intrinsic_probability[i], 2)),
     fact("Intrinsic standard deviation of ln S", sigmaText(sources, i)),
