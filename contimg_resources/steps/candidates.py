@@ -56,12 +56,7 @@ def find_candidates(
         If the day's variability metrics aren't there, or are of other light curves: they are
         measured first (`contimg_resources.steps.variability.measure_day`).
     """
-    from contimg_resources.variability.candidates import (
-        reason_for,
-        search_candidates,
-        with_known_ids,
-        withdraw,
-    )
+    from contimg_resources.variability.candidates import search_candidates, settled
     from contimg_resources.variability.points import read_points
     from contimg_resources.variability.spectra import spectral_evidence
     from contimg_resources.variability.templates import bank, fine_bank
@@ -69,27 +64,17 @@ def find_candidates(
     settings, events = workshop.settings, workshop.products.events
     progress("reading light curves", 0.0)
     damaged: dict[str, str] = {}
+    first_mjd = day_mjd + 1 - settings.variability.days
     curves = read_points(
-        settings.layout.light_curves,
-        start_mjd=day_mjd + 1 - settings.variability.days,
-        end_mjd=day_mjd + 1,
-        damaged=damaged,
+        settings.layout.light_curves, start_mjd=first_mjd, end_mjd=day_mjd + 1, damaged=damaged
     )
     _check_metrics(workshop, day_mjd, curves)
     known = tuple(c for c in events.list_candidates() if c.added_list is None)
-    current = [c for c in known if c.state is not CandidateState.WITHDRAWN]
-    found = search_candidates(curves, settings.ese, day_mjd, known=current, progress=progress)
-    named, gone = with_known_ids(found.candidates, known)
-    later = {c.id for c in known if c.searched_day > day_mjd}
-    # Candidates before the searched days were neither found nor missed.
-    first_mjd = day_mjd + 1 - settings.variability.days
-    withdrawn = tuple(
-        withdraw(c, day_mjd, run_id, reason_for(c, found))
-        for c in gone
-        if c.id not in later
-        and c.state is not CandidateState.WITHDRAWN
-        and c.start_mjd >= first_mjd
+    found = search_candidates(
+        curves, settings.ese, day_mjd, first_mjd=first_mjd, known=known, progress=progress
     )
+    named, withdrawn = settled(found, known, run_id)
+    later = {c.id for c in known if c.searched_day > day_mjd}
     root, families = settings.layout.photometry, settings.ese.templates
 
     def with_spectrum(candidate: CandidateRecord) -> CandidateRecord:
@@ -101,7 +86,7 @@ def find_candidates(
             )
         if failed:
             evidence = replace(evidence, spectral_note=failed[candidate.id])
-        return replace(candidate, run_id=run_id, evidence=evidence)
+        return replace(candidate, evidence=evidence)
 
     named = tuple(with_spectrum(c) for c in named)
     events.put_candidates([*(c for c in named if c.id not in later), *withdrawn])

@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.settings import EseSettings
 from contimg_resources.variability.ese import min_amplitude, search, trials_of
-from contimg_resources.variability.noise import LogCurves, Noises, log_curves
+from contimg_resources.variability.noise import LogCurves, Noises, evidence_for, log_curves
 from contimg_resources.variability.templates import MIN_POINTS
 from contimg_resources.variability.vetting import DipFit, Outcome, fit_dip
 
@@ -38,7 +38,7 @@ _IGNORED = 1e3
 
 
 class Evidence(NamedTuple):
-    """The evidence for a fitted dip; see `contimg_resources.variability.noise.Fits`."""
+    """The evidence for a fitted dip; see `contimg_resources.variability.noise.evidence_for`."""
 
     whole: float  #: For the template, with its number of trials: the score.
     of_maxima: float  #: The sum of those for the maxima before and after the dip, each alone.
@@ -130,13 +130,13 @@ class Source:
         """Return the step or flare that begins at an MJD: its evidence, and its factor."""
         fits = self.noises.fit(logs, _shapes_of_jumps(logs.mjd - start_mjd))
         gains = fits.gains(_SMALLEST_JUMP)
-        evidence = fits.evidence(gains)[0]
+        evidence = evidence_for(fits.log_posterior, gains)[0]
         best = int(evidence.argmax())
         likely = (fits.log_posterior[0] + gains[0, best]).argmax()
         shape = _shapes_of_jumps(self.mjd - start_mjd)[:, best]
         return float(evidence[best]), np.exp(fits.amplitude[0, best, likely] * shape)
 
-    def evidence_for(self, dip: DipFit) -> Evidence:
+    def evidence_of(self, dip: DipFit) -> Evidence:
         """Return the evidence for a fitted dip, all other changes known."""
         lensed, change = dip.lensed(self.mjd), dip.change(self.mjd)
         points = self.without(dip)
@@ -144,17 +144,18 @@ class Source:
         maxima = np.maximum(change, 0.0) / max(float(change.max()), 1e-3)
         before = self.mjd < dip.mid_mjd
         columns = np.array([change, maxima * before, maxima * ~before]).T
-        gains = np.abs(change * (logs.values - np.median(logs.values))) / np.square(logs.error)
+        weight = np.abs(change * (logs.values - np.median(logs.values))) / np.square(logs.error)
 
         def without(ignored: Bools | bool) -> Floats:
             errors = np.where(ignored, _IGNORED, logs.error)
             fits = self.noises.fit(LogCurves(logs.offsets, logs.mjd, logs.values, errors), columns)
-            evidence = fits.evidence(fits.gains(min_amplitude(self.settings)))[0]
+            gains = fits.gains(min_amplitude(self.settings))
+            evidence = evidence_for(fits.log_posterior, gains)[0]
             trials = [trials_of(dip.width_days), 0.0, 0.0]
             return np.asarray(np.maximum(evidence, 0.0) - trials)
 
         whole, *flares = (float(v) for v in without(ignored=False))
-        without_maxima, without_one = without(change > _RISE), without(gains == gains.max())
+        without_maxima, without_one = without(change > _RISE), without(weight == weight.max())
         return Evidence(whole, sum(flares), float(without_maxima[0]), float(without_one[0]))
 
 
