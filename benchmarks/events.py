@@ -84,9 +84,13 @@ def run_events_bench(size: Size, say: Progress, seed: int = 1) -> EventsReport:
     began_s = time.perf_counter()
     settings = EseSettings()
     say("times of a search", 0.0)
-    # A process of its own: its memory is that of the search alone.
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        times = pool.submit(_times, size.n_sources, settings, seed).result()
+    with (
+        TemporaryDirectory(prefix="contimg-bench-") as made_up,
+        # A process for each task: the memory is that of reading and searching alone.
+        ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool,
+    ):
+        pool.submit(_write, Path(made_up), size.n_sources, seed).result()
+        times = pool.submit(_times, Path(made_up), size.n_sources, settings).result()
     skies = list(_skies(size.all_skies))
     seeds = np.random.SeedSequence(seed).spawn(len(skies) + 1)
     kinds = [(depth, width) for depth in DEPTHS for width in WIDTHS_DAYS]
@@ -148,17 +152,19 @@ def _replay(size: Size, settings: EseSettings, seed: np.random.SeedSequence) -> 
     return replay(sky, size.n_replayed, size.step_days, settings, random)
 
 
-def _times(n_sources: int, settings: EseSettings, seed: int) -> Times:
+def _write(root: Path, n_sources: int, seed: int) -> None:
     random = np.random.default_rng(seed)
+    write_light_curves(root, Sky(_USUAL, _DAILY).light_curves(n_sources, random)[0])
+
+
+def _times(root: Path, n_sources: int, settings: EseSettings) -> Times:
     # Compiled before the clock starts.
-    search_candidates(Sky(_USUAL, Watch(n_days=120)).light_curves(20, random)[0], settings, DAY)
-    curves, _ = Sky(_USUAL, _DAILY).light_curves(n_sources, random)
-    with TemporaryDirectory(prefix="contimg-bench-") as made_up:
-        write_light_curves(Path(made_up), curves)
-        began_s = time.perf_counter()
-        curves = read_points(Path(made_up))
-        measure_variability(curves, VariabilitySettings(), DAY)
-        measures_s = time.perf_counter() - began_s
+    few = Sky(_USUAL, Watch(n_days=120)).light_curves(20, np.random.default_rng(1))[0]
+    search_candidates(few, settings, DAY)
+    began_s = time.perf_counter()
+    curves = read_points(root)
+    measure_variability(curves, VariabilitySettings(), DAY)
+    measures_s = time.perf_counter() - began_s
     began_s, began_cpu_s = time.perf_counter(), time.process_time()
     found = search_candidates(curves, settings, DAY)
     return Times(

@@ -107,7 +107,7 @@ def _goals(report: EventsReport) -> Iterator[tuple[str, str, str, bool]]:
         times.search_s <= _GOAL_SEARCH_S,
     )
     yield (
-        "highest memory of that process, with the simulation of the light curves",
+        "highest memory of that process, with the reading of the measurements",
         f"{times.memory_gb:.2f} GB",
         f"{_GOAL_MEMORY_GB:g} GB",
         times.memory_gb <= _GOAL_MEMORY_GB,

@@ -131,6 +131,8 @@ def search_candidates(
     it is measured if not given.
     """
     why = {str(curves.source_id[i]): reason for i, reason in _unsearchable(curves, settings)}
+    # The keys of the epochs aren't used here, and are half of the memory.
+    curves = replace(curves, epoch=np.zeros(len(curves.mid_mjd), "U1"))
     curves = curves.only(~np.isin(curves.source_id, list(why)))
     level_jy, flux, error = relative(curves)
     logs = log_curves(curves.offsets, curves.mid_mjd, flux, error)
