@@ -236,7 +236,7 @@ def test_an_event_stays_as_it_is_when_nothing_can_deny_it() -> None:
     unsearched = search_candidates(nan, SETTINGS, DAY, known=[event], threshold=13.0)
     assert str(event.source_id) in {u.source_id for u in unsearched.unsearched}
     # Its ingress is before the searched days.
-    start = MIDDLE - 20
+    start = MIDDLE + 2
     late = search_candidates(
         observed(curves, start, DAY), SETTINGS, DAY, first_mjd=start, known=[event], threshold=13.0
     )
