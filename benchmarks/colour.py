@@ -1,22 +1,22 @@
 """The search with sub-bands beside the search with the whole band alone.
 
 Belongs here: sub-bands of simulated light curves, both searches on the same, a plot. Doesn't: the
-population (see `ideal`), cells of depth, width and cadence (see `events`).
+population (see `skies`), cells of depth, width and cadence (see `events`).
 
 Run it with `python -m benchmarks.colour --events 200 --png docs/images/colour.png`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.ideal import DAY, WATCH, agn_like, any_shape, with_lenses
+from benchmarks.skies import AGN_LIKE, Sky, any_shape, with_lenses
 from contimg_resources.core.arrays import Floats
 from contimg_resources.photometry.subbands import BandFluxes
 from contimg_resources.settings import EseSettings
-from contimg_resources.simulation.light_curves import Event
+from contimg_resources.simulation.light_curves import Event, Watch
 from contimg_resources.variability.candidates import Found, search_candidates
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.spectra import Dip, colour_of
@@ -27,6 +27,7 @@ BANDS_HZ = np.array([1.335e9, 1.382e9, 1.428e9, 1.475e9])
 MIDDLE_HZ = 1.405e9
 #: Relative errors of a sub-band that aren't included in its uncertainty, and don't affect others.
 _BAND_SCATTER = 0.005
+DAY = 61_040
 DEPTHS, WIDTHS_DAYS = (0.15, 0.2, 0.3, 0.5), (20.0, 60.0)
 
 
@@ -109,8 +110,8 @@ def measure_colour(
 ) -> ColourReport:
     """Search sources like real AGN, with and without events, with and without sub-bands."""
     settings = EseSettings()
-    watch = replace(WATCH, error=error)
-    alone, _ = agn_like(n_alone, random, watch)
+    sky = Sky(AGN_LIKE, Watch(n_days=730, error=error))
+    alone, _ = sky.light_curves(n_alone, random)
     whole = search_candidates(alone, settings, DAY)
     joint = search_candidates(
         alone,
@@ -123,7 +124,7 @@ def measure_colour(
     for kind in ("lens", "grey"):
         for depth in DEPTHS:
             for width_days in WIDTHS_DAYS:
-                curves, _ = agn_like(2 * n_events, random, watch)
+                curves, _ = sky.light_curves(2 * n_events, random)
                 first, last = curves.mid_mjd[0], curves.mid_mjd[-1]
                 events = {
                     i: Event(

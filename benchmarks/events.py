@@ -1,259 +1,178 @@
-"""The benchmark of the search for Extreme Scattering Events: completeness and false alarms.
+"""The benchmark of the search for Extreme Scattering Events: all of its measurements.
 
-Belongs here: injecting, searching, counting. Doesn't: the report (see `events_report`).
+Belongs here: which skies, the replay, times and memory, goals. Doesn't: measuring one sky (see
+`cells`), the report (see `events_report`).
 """
 
 import os
+import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from benchmarks.ideal import DAY, Beside, any_shape, measure_beside
+from benchmarks.cells import DAY, OnSky, measure_sky
+from benchmarks.replay import Replay, replay
 from benchmarks.report import describe_machine
+from benchmarks.skies import AGN_LIKE, ANNUAL, FLARING, STEADY, TWO_WALKS, Kind, Population, Sky
 from contimg_resources.casa import Progress
-from contimg_resources.products.events import CandidateRecord
 from contimg_resources.settings import EseSettings, VariabilitySettings
-from contimg_resources.simulation.light_curves import (
-    Event,
-    Watch,
-    steady_light_curves,
-    with_events,
-    with_variables,
-    write_light_curves,
-)
-from contimg_resources.variability.candidates import Found, search_candidates
+from contimg_resources.simulation.light_curves import Watch, write_light_curves
+from contimg_resources.variability.candidates import search_candidates
 from contimg_resources.variability.measuring import measure_variability
-from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.points import read_points
 
-DEPTHS = (0.1, 0.15, 0.2, 0.3, 0.5)
+DEPTHS = (0.1, 0.2, 0.3, 0.5, 0.7)
 WIDTHS_DAYS = (10.0, 20.0, 40.0, 80.0, 120.0, 180.0)
-CADENCES_DAYS = (1.0, 2.0, 4.0, 7.0)
-ERRORS = (0.02, 0.05, 0.1, 0.2)
-#: The goal: 30 % dips of these widths, daily, at 5 %.
-GOAL_WIDTHS_DAYS = (20.0, 40.0, 80.0, 120.0)
-GOAL_DEPTH, GOAL_COMPLETENESS, GOAL_FALSE_ALARMS = 0.3, 0.9, 1.0
-#: 60 s on two cores.
-GOAL_CPU_S = 120.0
-#: The goals on sources like real AGN: fraction of what the ideal observer finds, where that is more
-#: than 30 %; false alarms.
-GOAL_RATIO, GOAL_FALSE_ALARMS_AGN = 0.9, 5.0
-GOAL_MEASURES_S = 10.0
-_OTHER_WIDTHS_DAYS = (20.0, 60.0, 120.0)
-_STEADY_DAYS = 730
-#: Sources for each source with an event.
-_BESIDE = 5
+CADENCES_DAYS, ERRORS = (1.0, 2.0, 4.0, 7.0), (0.02, 0.05, 0.1, 0.2)
+_DAILY = Watch(n_days=730)
+#: The population of the search's times: one source in twenty varies like an AGN.
+_USUAL = Population("usual", (*(Kind(),) * 209, *AGN_LIKE.kinds[1:]))
+_YEARS_REPLAYED = 4
 
 
 @dataclass(frozen=True)
-class Cell:
-    """Completeness for one kind of event."""
+class Size:
+    """The amount of work."""
 
-    depth: float  #: Depth of the events.
-    width_days: float  #: Width of the events.
-    cadence_days: float  #: Cadence of the observations.
-    error: float  #: Relative error of the observations.
-    n: int  #: Injected events.
-    n_found: int  #: Events found within a width of their epoch of minimum.
-    n_in_progress: int  #: Found events whose state is still in progress.
-    n_besides: int  #: Candidates of the same sources that don't match the event.
-    #: `mid_off_days`, `width_ratio`, `depth_off`: Medians over the found events: absolute offset of
-    #: the epoch of minimum, measured over true width, measured less true depth.
-    mid_off_days: float
-    width_ratio: float
-    depth_off: float
+    n_events: int  #: Events of each kind on each sky.
+    n_alone: int  #: Sources without an event on each sky.
+    n_sources: int  #: Sources of the search whose time is measured.
+    step_days: int  #: Days between the searches of the replay.
+    n_replayed: int  #: Sources of the replay.
+    all_skies: bool  #: All skies, or one of each population.
 
-    @property
-    def completeness(self) -> float:
-        """Fraction of the events that was found."""
-        return self.n_found / self.n
+
+FULL = Size(24, 600, 10_000, 3, 48, all_skies=True)
+QUICK = Size(6, 150, 1_000, 30, 12, all_skies=False)
 
 
 @dataclass(frozen=True)
-class Alarms:
-    """False alarms on sources without an event."""
+class Times:
+    """Time and memory of one search of many sources, with noise, threshold and fits."""
 
-    name: str  #: Kind of sources.
-    source_years: float  #: Total observed time of the sources, years.
-    n: int  #: Candidates.
-    n_rejected: int  #: Dips above the threshold that failed the vetting.
-    threshold: float  #: Minimum score of a dip.
-
-    @property
-    def per_1000_years(self) -> float:
-        """False alarms in 1000 source-years."""
-        return 1000 * self.n / self.source_years
+    n_sources: int  #: Sources.
+    n_days: int  #: Length of their light curves, days.
+    n_fitted: int  #: Candidates and rejected dips.
+    search_s: float  #: Time of the search, seconds.
+    search_cpu_s: float  #: Its CPU time, seconds.
+    measures_s: float  #: Time of reading the measurements, a file a day, and their metrics.
+    memory_gb: float  #: Highest memory of the process.
 
 
 @dataclass(frozen=True)
 class EventsReport:
     """Results of one run."""
 
-    cells: tuple[Cell, ...]  #: Completeness.
-    alarms: tuple[Alarms, ...]  #: False alarms.
-    beside: tuple[Beside, ...]  #: The search beside an ideal observer, on sources like real AGN.
-    #: CPU time of searching `n_sources` light curves of `n_days`, with the threshold; seconds.
-    search_cpu_s: float
-    #: Time of reading them, one file per day, and computing their variability metrics; seconds.
-    measures_s: float
-    n_sources: int  #: Number of these light curves.
-    n_days: int  #: Length of these light curves.
+    skies: tuple[OnSky, ...]  #: The search beside the ideal observer.
+    replay: Replay  #: Events once found.
+    times: Times  #: Time and memory.
+    took_s: float  #: Time of the run, seconds.
     machine: str  #: Processor and cores.
     software: dict[str, str]  #: Versions.
 
 
-def run_events_bench(
-    n_events: int, n_sources: int, say: Progress, *, seed: int = 1, clegg_too: bool = False
-) -> EventsReport:
-    """Inject events, search, and count.
-
-    There are `n_events` events of each kind, and `n_sources` steady sources, two years each, for
-    the false alarms and the times. `clegg_too`: search with Clegg's templates as well as Fiedler's.
-    """
-    random = np.random.default_rng(seed)
-    settings = EseSettings(templates=("fiedler", "clegg") if clegg_too else ("fiedler",))
-    say("steady sources", 0.0)
-    # Compiled before the clock starts.
-    _search(steady_light_curves(20, Watch(n_days=120), random), settings)
-    watch = Watch(n_days=_STEADY_DAYS)
-    steady = steady_light_curves(n_sources, watch, random)
-    with TemporaryDirectory(prefix="contimg-bench-") as made_up:
-        root = Path(made_up)
-        say("files of measurements, one per day", 0.05)
-        write_light_curves(root, steady)
-        began_s = time.perf_counter()
-        steady = read_points(root)
-        measure_variability(steady, VariabilitySettings(), DAY)
-        measures_s = time.perf_counter() - began_s
-    began_s = time.process_time()
-    found = search_candidates(steady, settings, DAY)
-    search_cpu_s = time.process_time() - began_s
-    alarms = [_alarms("steady", found)]
-    threshold = found.threshold
-    say("variables", 0.3)
-    varying, which = with_variables(
-        steady_light_curves(max(200, n_sources // 10), Watch(), random), 0.3, random
-    )
-    found = _search(varying, settings)
-    names = set(varying.source_id[which])
-    of_steady = replace(
-        found, candidates=tuple(c for c in found.candidates if c.source_id not in names)
-    )
-    years = found.source_years / len(varying)
-    alarms.append(
-        replace(
-            _alarms("steady, among variables", of_steady),
-            source_years=years * float((~which).sum()),
-        )
-    )
-    alarms.append(
-        Alarms(
-            "intrinsically variable (damped random walks of 5 to 20 %, flares)",
-            years * float(which.sum()),
-            len(found.candidates) - len(of_steady.candidates),
-            len(found.rejected),
-            found.threshold,
-        )
-    )
-    say("sources like real AGN", 0.35)
-    alone, agn_cells = measure_beside(n_events, max(24, n_sources // 5), settings, random)
-    alarms.append(_alarms("like real AGN, two years", alone))
-    beside = tuple(agn_cells)
-    kinds = _kinds()
-    thresholds: dict[tuple[float, float], float] = {(1.0, 0.05): threshold}
-    cells = []
-    for number, (depth, width, cadence, error) in enumerate(kinds):
-        say(f"{100 * depth:.0f} % over {width:g} d", 0.4 + 0.6 * number / len(kinds))
-        watch = Watch(cadence_days=cadence, error=error)
-        if (cadence, error) not in thresholds:
-            calm = steady_light_curves(max(300, n_sources // 10), watch, random)
-            thresholds[cadence, error] = _search(calm, settings).threshold
-        cells.append(
-            _inject(depth, width, watch, n_events, settings, thresholds[cadence, error], random)
-        )
+def run_events_bench(size: Size, say: Progress, seed: int = 1) -> EventsReport:
+    """Measure times, skies and the replay; the same seed gives the same events."""
+    began_s = time.perf_counter()
+    settings = EseSettings()
+    say("times of a search", 0.0)
+    with (
+        TemporaryDirectory(prefix="contimg-bench-") as made_up,
+        # A process for each task: the memory is that of reading and searching alone.
+        ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool,
+    ):
+        pool.submit(_write, Path(made_up), size.n_sources, seed).result()
+        times = pool.submit(_times, Path(made_up), size.n_sources, settings).result()
+    skies = list(_skies(size.all_skies))
+    seeds = np.random.SeedSequence(seed).spawn(len(skies) + 1)
+    kinds = [(depth, width) for depth in DEPTHS for width in WIDTHS_DAYS]
+    measured: dict[int, OnSky] = {}
+    cores = len(os.sched_getaffinity(0))
+    with ProcessPoolExecutor(cores, get_context("spawn"), _one_core) as pool:
+        replayed = pool.submit(_replay, size, settings, seeds[-1])
+        one = partial(measure_sky, kinds_of_events=kinds, settings=settings)
+        at_work = {
+            pool.submit(
+                one, sky, n_events=size.n_events, n_alone=size.n_alone, seed=seeds[number]
+            ): number
+            for number, sky in enumerate(skies)
+        }
+        for done in as_completed(at_work):
+            measured[at_work[done]] = done.result()
+            say(f"{len(measured)} of {len(skies)} skies", 0.1 + 0.85 * len(measured) / len(skies))
+        again = replayed.result()
     return EventsReport(
-        tuple(cells),
-        tuple(alarms),
-        beside,
-        search_cpu_s,
-        measures_s,
-        n_sources,
-        _STEADY_DAYS,
-        describe_machine(len(os.sched_getaffinity(0))),
+        tuple(measured[number] for number in range(len(skies))),
+        again,
+        times,
+        time.perf_counter() - began_s,
+        describe_machine(cores),
         {name: version(name) for name in ("contimg", "numpy", "scipy", "numba")},
     )
 
 
-def _kinds() -> list[tuple[float, float, float, float]]:
-    daily = [(d, w, 1.0, 0.05) for d in DEPTHS for w in WIDTHS_DAYS]
-    sparser = [(GOAL_DEPTH, w, c, 0.05) for c in CADENCES_DAYS if c > 1 for w in _OTHER_WIDTHS_DAYS]
-    noisier = [(GOAL_DEPTH, w, 1.0, e) for e in ERRORS if e != 0.05 for w in _OTHER_WIDTHS_DAYS]
-    return daily + sparser + noisier
+def _skies(every: bool) -> Iterator[Sky]:
+    """Yield skies; the first of each population is watched daily for two years, errors 5 %."""
+    for population in (AGN_LIKE, STEADY, TWO_WALKS, FLARING, ANNUAL):
+        yield Sky(population, _DAILY)
+        if not every:
+            continue
+        others = [
+            replace(_DAILY, cadence_days=cadence, error=error)
+            for cadence in CADENCES_DAYS
+            for error in ERRORS
+            # All pairs for sources like AGN; each alone for the others.
+            if (cadence, error) != (1.0, 0.05)
+            and (population is AGN_LIKE or cadence == 1.0 or error == 0.05)
+        ]
+        if population in (FLARING, ANNUAL):
+            others = others[::3]
+        if population is AGN_LIKE:
+            others += [replace(_DAILY, gap_days=40.0), replace(_DAILY, n_days=1461)]
+        yield from (Sky(population, watch) for watch in others)
 
 
-def _search(curves: LightCurves, settings: EseSettings, threshold: float | None = None) -> Found:
-    return search_candidates(curves, settings, DAY, threshold=threshold)
+def _one_core() -> None:
+    import numba
+
+    numba.set_num_threads(1)
 
 
-def _alarms(name: str, found: Found) -> Alarms:
-    return Alarms(
-        name, found.source_years, len(found.candidates), len(found.rejected), found.threshold
+def _replay(size: Size, settings: EseSettings, seed: np.random.SeedSequence) -> Replay:
+    sky = Sky(AGN_LIKE, replace(_DAILY, n_days=round(365.25 * _YEARS_REPLAYED)))
+    random = np.random.default_rng(seed)
+    return replay(sky, size.n_replayed, size.step_days, settings, random)
+
+
+def _write(root: Path, n_sources: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    write_light_curves(root, Sky(_USUAL, _DAILY).light_curves(n_sources, random)[0])
+
+
+def _times(root: Path, n_sources: int, settings: EseSettings) -> Times:
+    # Compiled before the clock starts.
+    few = Sky(_USUAL, Watch(n_days=120)).light_curves(20, np.random.default_rng(1))[0]
+    search_candidates(few, settings, DAY)
+    began_s = time.perf_counter()
+    curves = read_points(root)
+    measure_variability(curves, VariabilitySettings(), DAY)
+    measures_s = time.perf_counter() - began_s
+    began_s, began_cpu_s = time.perf_counter(), time.process_time()
+    found = search_candidates(curves, settings, DAY)
+    return Times(
+        n_sources,
+        _DAILY.n_days,
+        len(found.candidates) + len(found.rejected),
+        time.perf_counter() - began_s,
+        time.process_time() - began_cpu_s,
+        measures_s,
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
     )
-
-
-def _inject(
-    depth: float,
-    width_days: float,
-    watch: Watch,
-    n_events: int,
-    settings: EseSettings,
-    threshold: float,
-    random: np.random.Generator,
-) -> Cell:
-    # With steady sources beside them: neighbours of an event have no event at the same time.
-    curves = steady_light_curves(_BESIDE * n_events, watch, random)
-    first, last = curves.mid_mjd[0], curves.mid_mjd[-1]
-    events = {
-        _BESIDE * index: Event(
-            any_shape(random),
-            # Its ingress lies within the observed time, with a baseline before it.
-            random.uniform(first + width_days, last - width_days / 2),
-            width_days,
-            depth,
-        )
-        for index in range(n_events)
-    }
-    found = _search(with_events(curves, events), settings, threshold)
-    best: dict[int, CandidateRecord] = {}
-    besides = 0
-    for candidate in found.candidates:
-        index = int(np.searchsorted(curves.source_id, candidate.source_id))
-        event = events.get(index)
-        near = event and abs(candidate.mid_mjd - event.mid_mjd) <= event.width_days
-        if near and index not in best:
-            best[index] = candidate
-        elif event:
-            besides += 1
-    told = list(best.items())
-    return Cell(
-        depth,
-        width_days,
-        watch.cadence_days,
-        watch.error,
-        n_events,
-        len(told),
-        sum(c.state.value == "in progress" for _, c in told),
-        besides,
-        _median([abs(c.mid_mjd - events[i].mid_mjd) for i, c in told]),
-        _median([c.parameters.width_days / width_days for _, c in told]),
-        _median([c.parameters.depth - depth for _, c in told]),
-    )
-
-
-def _median(values: Sequence[float]) -> float:
-    return float(np.median(values)) if values else float("nan")

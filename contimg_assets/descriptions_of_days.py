@@ -152,14 +152,14 @@ def describe_export(exported: Exported) -> Metadata:
 
 
 def _line(candidate: CandidateRecord, mark: MarkRecord | None) -> Metadata:
-    told = candidate.parameters
+    depth, width_days = candidate.parameters.in_words()
     return {
         "candidate": candidate.id,
         "source": candidate.source_id,
         "state": candidate.state.value,
         "middle": str(utc_day(candidate.mid_mjd)),
-        "depth_percent": f"{100 * told.depth:.1f} ± {100 * told.depth_error:.1f}",
-        "width_days": f"{told.width_days:.1f} ± {told.width_error_days:.1f}",
+        "depth_percent": depth,
+        "width_days": width_days,
         "score": _short(candidate.score),
         "mark": mark.mark.value if mark else "",
     }

@@ -284,13 +284,11 @@ def print_candidates(found: "Any", marks: dict[str, str]) -> None:
     from contimg_resources.core.times import utc_day
 
     def line(c: "CandidateRecord") -> tuple[Any, ...]:
-        told = c.parameters
         return (
             c.id,
             c.state.value,
             str(utc_day(c.mid_mjd)),
-            f"{100 * told.depth:.1f} ± {100 * told.depth_error:.1f}",
-            f"{told.width_days:.1f} ± {told.width_error_days:.1f}",
+            *c.parameters.in_words(),
             f"{c.score:.0f}",
             marks.get(c.id),
         )

@@ -87,7 +87,7 @@ CANDIDATES = {
     "source_id": About("The source in the catalogue", ucd="meta.id"),
     **_POSITION,
     "added_list": About("List of added light curves; empty: measured here", ucd="meta.id.part"),
-    "state": About("in progress, complete or withdrawn", ucd="meta.code.status"),
+    "state": About("in progress, complete, recurring or withdrawn", ucd="meta.code.status"),
     "start_mjd": About("Half depth at ingress, MJD, UTC", "d", "time.start"),
     "mid_mjd": About("Epoch of minimum, MJD, UTC", "d", "time.epoch"),
     "end_mjd": About("Half depth at egress, MJD, UTC", "d", "time.end"),

@@ -33,6 +33,21 @@ class FittedDip:
     template_mjd: Annotated[tuple[Number, ...], LIST] = ()
     template_jy: Annotated[tuple[Number, ...], LIST] = ()
 
+    def in_words(self) -> tuple[str, str]:
+        """Return the depth in per cent and the width in days, both with their errors."""
+        return (
+            _with_error(100 * self.depth, 100 * self.depth_error),
+            _with_error(self.width_days, self.width_error_days),
+        )
+
+
+def _with_error(value: float, error: float) -> str:
+    decimals = 1
+    if math.isfinite(error) and error > 0:
+        # A small error has one digit instead of being 0.0.
+        decimals = min(max(1, -math.floor(math.log10(error))), 6)
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
+
 
 @dataclass(frozen=True)
 class DipEvidence:

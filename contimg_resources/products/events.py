@@ -21,8 +21,11 @@ class CandidateState(StrEnum):
     """Only its ingress, or a part of it, was seen."""
     COMPLETE = "complete"
     """The source is back at its baseline."""
+    RECURRING = "recurring"
+    """Likewise, and the source had an earlier event."""
     WITHDRAWN = "withdrawn"
-    """The latest search does not find it any more; kept for its marks and alerts."""
+    """The latest search does not find it any more, and the candidate's evidence has the reason;
+    kept for its marks and alerts."""
 
 
 class Mark(StrEnum):
@@ -48,7 +51,9 @@ class CandidateRecord:
     start_mjd: float
     mid_mjd: float
     end_mjd: float
-    score: float  #: chi2 without the dip minus chi2 with it, in units of the source's own scatter.
+    #: Twice the ln of the ratio of likelihoods with and without the dip, in the source's own noise,
+    #: with the number of trials.
+    score: float
     parameters: FittedDip = field(default_factory=FittedDip)  #: The fitted dip.
     #: Its neighbours, sub-bands and origin.
     evidence: DipEvidence = field(default_factory=DipEvidence)

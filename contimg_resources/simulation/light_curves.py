@@ -12,7 +12,7 @@ import numpy as np
 from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.core.keys import mosaic_key
 from contimg_resources.simulation.season_spec import EventSpec, FlareSpec, WalkSpec
-from contimg_resources.variability.model import LightCurves
+from contimg_resources.variability.model import OF_POINTS, LightCurves
 from contimg_resources.variability.points import write_points
 from contimg_resources.variability.templates import Shape, fiedler
 from contimg_resources.variability.transits import DayPoints
@@ -24,7 +24,7 @@ _STRIP_DEC_DEG = 54.6
 _STRIP_WIDTH_DEG = 3.0
 #: Number of flares, fewer than one per epoch interval.
 _RISE_DAYS = 0.05
-_GAP_EVERY_DAYS, _GAP_DAYS = 110.0, 6.0
+_GAP_EVERY_DAYS = 110.0
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class Watch:
     n_days: int = 365  #: Length of the observations, days.
     cadence_days: float = 1.0  #: Interval between epochs, days.
     error: float = 0.05  #: Relative error of one flux density.
-    #: Share of the epochs that are lost at random, in addition to a gap of six days every 110.
+    #: Share of the epochs that are lost at random, in addition to the gaps.
     lost: float = 0.08
+    gap_days: float = 6.0  #: Length of the gaps, days; there is one every 110 days.
     epoch_scatter: float = 0.02  #: Relative error common to all sources of an epoch.
     #: Relative error of each measurement that isn't included in its uncertainty.
     own_scatter: float = 0.015
@@ -58,7 +59,7 @@ def steady_light_curves(
     times = _START_MJD + np.arange(0.0, watch.n_days, watch.cadence_days)
     kept = random.random(len(times)) >= watch.lost
     offset = random.uniform(0, _GAP_EVERY_DAYS)
-    kept &= (times - _START_MJD + offset) % _GAP_EVERY_DAYS >= _GAP_DAYS
+    kept &= (times - _START_MJD + offset) % _GAP_EVERY_DAYS >= watch.gap_days
     mjd = times[kept]
     n = len(mjd)
     level = 10 ** random.uniform(-1.4, 0.0, n_sources)
@@ -80,6 +81,17 @@ def steady_light_curves(
         is_reference=np.repeat(level > np.quantile(level, 0.7), n),
         epoch=np.tile(np.array([mosaic_key(t, _STRIP_DEC_DEG) for t in mjd]), n_sources),
     )
+
+
+def observed(curves: LightCurves, start_mjd: float, end_mjd: float) -> LightCurves:
+    """Return the measurements in [start, end), MJD in days, of sources that have any."""
+    there = (curves.mid_mjd >= start_mjd) & (curves.mid_mjd < end_mjd)
+    counts = np.add.reduceat(there, curves.offsets[:-1], dtype=np.int64)
+    return replace(
+        curves,
+        offsets=np.concatenate([[0], np.cumsum(counts)]),
+        **{name: getattr(curves, name)[there] for name in OF_POINTS},
+    ).only(counts > 0)
 
 
 def with_events(curves: LightCurves, events: dict[int, Event]) -> LightCurves:

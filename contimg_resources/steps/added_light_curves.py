@@ -144,12 +144,7 @@ def search_added(
         If its file is damaged.
     """
     from contimg_resources.variability.added import added_path, read_added, read_added_facts
-    from contimg_resources.variability.candidates import (
-        reason_for,
-        search_candidates,
-        with_known_ids,
-        withdraw,
-    )
+    from contimg_resources.variability.candidates import search_candidates, settled
     from contimg_resources.variability.intrinsic import with_intrinsic
     from contimg_resources.variability.measuring import measure_added
     from contimg_resources.variability.tables import added_variability_path, write_variability
@@ -175,17 +170,13 @@ def search_added(
     )
     table = replace(table, facts=about)
     known = _candidates_of(workshop, name)
-    current = [c for c in known if c.state is not CandidateState.WITHDRAWN]
-    found = search_candidates(curves, settings.ese, today, known=current, progress=progress)
-    named, gone = with_known_ids(found.candidates, known)
+    found = search_candidates(curves, settings.ese, today, known=known, progress=progress)
+    named, withdrawn = settled(found, known, run_id)
     files = ", ".join(Path(f.path).name for f in facts.files[:3])
     named = tuple(
-        replace(c, run_id=run_id, evidence=replace(c.evidence, added_list=name, added_from=files))
-        for c in named
+        replace(c, evidence=replace(c.evidence, added_list=name, added_from=files)) for c in named
     )
-    withdrawn = tuple(c for c in gone if c.state is not CandidateState.WITHDRAWN)
-    records = [withdraw(c, today, run_id, reason_for(c, found)) for c in withdrawn]
-    events.put_candidates([*named, *records])
+    events.put_candidates([*named, *withdrawn])
     path = added_variability_path(settings.layout.variability, name)
     store.forget([(DerivedKind.ADDED_VARIABILITY, name)])
     beside = write_variability(path, table, structure)

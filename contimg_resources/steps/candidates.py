@@ -56,12 +56,7 @@ def find_candidates(
         If the day's variability metrics aren't there, or are of other light curves: they are
         measured first (`contimg_resources.steps.variability.measure_day`).
     """
-    from contimg_resources.variability.candidates import (
-        reason_for,
-        search_candidates,
-        with_known_ids,
-        withdraw,
-    )
+    from contimg_resources.variability.candidates import search_candidates, settled
     from contimg_resources.variability.points import read_points
     from contimg_resources.variability.spectra import evidence_of_sub_bands, spectral_evidence
     from contimg_resources.variability.systematics import measure_systematics
@@ -70,35 +65,24 @@ def find_candidates(
     settings, events = workshop.settings, workshop.products.events
     progress("reading light curves", 0.0)
     damaged: dict[str, str] = {}
+    first_mjd = day_mjd + 1 - settings.variability.days
     curves = read_points(
-        settings.layout.light_curves,
-        start_mjd=day_mjd + 1 - settings.variability.days,
-        end_mjd=day_mjd + 1,
-        damaged=damaged,
+        settings.layout.light_curves, start_mjd=first_mjd, end_mjd=day_mjd + 1, damaged=damaged
     )
     _check_metrics(workshop, day_mjd, curves)
     curves = measure_systematics(curves, settings.variability.min_epochs).removed_from(curves)
     known = tuple(c for c in events.list_candidates() if c.added_list is None)
-    current = [c for c in known if c.state is not CandidateState.WITHDRAWN]
     found = search_candidates(
         curves,
         settings.ese,
         day_mjd,
-        known=current,
+        first_mjd=first_mjd,
+        known=known,
         progress=progress,
         colour=evidence_of_sub_bands(settings.layout.photometry, day_mjd + 1),
     )
-    named, gone = with_known_ids(found.candidates, known)
+    named, withdrawn = settled(found, known, run_id)
     later = {c.id for c in known if c.searched_day > day_mjd}
-    # Candidates before the searched days were neither found nor missed.
-    first_mjd = day_mjd + 1 - settings.variability.days
-    withdrawn = tuple(
-        withdraw(c, day_mjd, run_id, reason_for(c, found))
-        for c in gone
-        if c.id not in later
-        and c.state is not CandidateState.WITHDRAWN
-        and c.start_mjd >= first_mjd
-    )
     root, families = settings.layout.photometry, settings.ese.templates
 
     def with_spectrum(candidate: CandidateRecord) -> CandidateRecord:
@@ -110,7 +94,7 @@ def find_candidates(
             )
         if failed:
             evidence = replace(evidence, spectral_note=failed[candidate.id])
-        return replace(candidate, run_id=run_id, evidence=evidence)
+        return replace(candidate, evidence=evidence)
 
     named = tuple(with_spectrum(c) for c in named)
     events.put_candidates([*(c for c in named if c.id not in later), *withdrawn])

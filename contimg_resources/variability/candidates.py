@@ -23,20 +23,26 @@ from contimg_resources.settings import EseSettings
 from contimg_resources.variability.changes import OUTLYING, Evidence, Source, jumps_of
 from contimg_resources.variability.ese import (
     measure_threshold,
-    search_all,
+    search,
     source_years,
     trials_of,
 )
 from contimg_resources.variability.model import LightCurves
-from contimg_resources.variability.noise import Noises, log_curves, relative, usual_noises
+from contimg_resources.variability.noise import (
+    Noises,
+    evidence_for,
+    log_curves,
+    relative,
+    usual_noises,
+)
 from contimg_resources.variability.templates import MIN_POINTS, MOST_OF_SPAN
 from contimg_resources.variability.vetting import (
     REACH_WIDTHS,
     DipFit,
-    Neighbours,
     Outcome,
     baseline_at,
     depth_of,
+    is_shared,
 )
 
 #: Maximum number of reasons for unsearched sources in the summary, the most common first.
@@ -71,6 +77,8 @@ class Found:
     threshold: float  #: Minimum score of a dip.
     source_years: float  #: Total time for which the searched sources were observed, years.
     n_sources: int  #: Number of searched sources.
+    day_mjd: int  #: The light curves extend to the end of this UTC day, integer MJD.
+    first_mjd: float  #: Begin of the searched days, MJD.
     unsearched: tuple[Unsearched, ...] = ()  #: Sources that can't be searched, by id.
 
     def words(self) -> str:
@@ -110,6 +118,7 @@ def search_candidates(
     settings: EseSettings,
     day_mjd: int,
     *,
+    first_mjd: float = -math.inf,
     known: Iterable[CandidateRecord] = (),
     threshold: float | None = None,
     progress: Progress = no_progress,
@@ -118,15 +127,16 @@ def search_candidates(
     """Search all light curves for Extreme Scattering Events.
 
     Returns candidates, rejected dips, and the sources that can't be searched, each with its reason.
-    A source that fails doesn't stop the search of the others. The light curves extend to the end of
-    the day `day_mjd` (UTC, integer MJD). A candidate of `known` that this search doesn't find again
-    is fitted at its place, and stays with half of the threshold. `threshold` is the minimum score
-    of a dip; it is measured if not given. `colour` returns the evidence of sub-bands for a lens
-    over a dip equal at all frequencies, which is added to the score; 0 without sub-bands.
+    A source that fails doesn't stop the search of the others. The light curves extend from
+    `first_mjd` to the end of the day `day_mjd` (UTC, integer MJD). A current candidate of `known`
+    that this search doesn't find again is fitted at its place, and stays with half of the
+    threshold, unless its baseline is before these days. `threshold` is the minimum score of a dip;
+    it is measured if not given. `colour` returns the evidence of sub-bands for a lens over
+    a dip equal at all frequencies, which is added to the score; 0 without sub-bands.
     """
-    from scipy.special import logsumexp
-
     why = {str(curves.source_id[i]): reason for i, reason in _unsearchable(curves, settings)}
+    # The keys of the epochs aren't used here, and are half of the memory.
+    curves = replace(curves, epoch=np.zeros(len(curves.mid_mjd), "U1"))
     curves = curves.only(~np.isin(curves.source_id, list(why)))
     level_jy, flux, error = relative(curves)
     logs = log_curves(curves.offsets, curves.mid_mjd, flux, error)
@@ -134,12 +144,12 @@ def search_candidates(
     noises = usual_noises()
     log_posterior = noises.fit(logs).log_posterior
     noises, log_posterior = noises.refitted(log_posterior)
-    dips = search_all(
+    dips = search(
         logs, noises, log_posterior, settings, lambda say, done: progress(say, 0.4 * (done or 0.0))
     )
     noises, log_posterior = noises.refitted(log_posterior, dips.gains)
-    more = logsumexp(log_posterior + dips.gains, axis=1) - logsumexp(log_posterior, axis=1)
-    score = 2.0 * more - trials_of(dips.width_days)
+    evidence = evidence_for(log_posterior, dips.gains[:, None])[:, 0]
+    score = evidence - trials_of(dips.width_days)
     if threshold is None:
         threshold = measure_threshold(
             logs,
@@ -151,7 +161,8 @@ def search_candidates(
     progress("vetting dips", 0.8)
     places: dict[str, list[CandidateRecord]] = {}
     for candidate in known:
-        places.setdefault(candidate.source_id, []).append(candidate)
+        if candidate.state is not CandidateState.WITHDRAWN and _has_baseline(candidate, first_mjd):
+            places.setdefault(candidate.source_id, []).append(candidate)
     # Beside a step or a flare, a dip has less evidence than without it.
     jitter = noises.grid[log_posterior.argmax(axis=1), 2]
     jumps = jumps_of(logs, np.repeat(jitter, np.diff(logs.offsets))) > OUTLYING
@@ -173,6 +184,8 @@ def search_candidates(
         threshold=threshold,
         source_years=source_years(logs),
         n_sources=len(curves),
+        day_mjd=day_mjd,
+        first_mjd=first_mjd,
         unsearched=tuple(Unsearched(*one) for one in sorted(why.items())),
     )
 
@@ -225,18 +238,21 @@ class _Sky:
             self.curves.mid_mjd[own], self.flux[own], self.error[own], self.noises, self.settings
         )
         source.find(_least(self.threshold, self.colour))
+        n_found = len(source.dips)
         for candidate in known:
             source.fit_known(candidate.mid_mjd, candidate.end_mjd - candidate.start_mjd)
-        for fit in source.dips:
-            evidence = source.evidence_for(fit)
+        for number, fit in enumerate(source.dips):
+            evidence = source.evidence_of(fit)
             if self.colour is not None:
                 more = self.colour(str(self.curves.source_id[index]), fit)
                 evidence = evidence._replace(whole=evidence.whole + more)
-            is_known = any(is_same(c, fit.mid_mjd, fit.width_days) for c in known)
+            is_known = number >= n_found or any(
+                is_same(c, fit.mid_mjd, fit.width_days) for c in known
+            )
             least = self.threshold * (_LEAST_KNOWN if is_known else 1.0)
             neighbours = self._neighbours(index, fit)
             outcome = evidence.outcome(least)
-            if outcome is None and neighbours.share(fit.depth):
+            if outcome is None and is_shared(neighbours, fit.depth):
                 outcome = Outcome.SHARED
             if outcome is None:
                 yield self._candidate(index, source, fit, evidence, neighbours)
@@ -244,7 +260,7 @@ class _Sky:
                 name = str(self.curves.source_id[index])
                 yield Rejected(name, fit.mid_mjd, fit.width_days, evidence.whole, outcome)
 
-    def _neighbours(self, index: int, fit: DipFit) -> Neighbours:
+    def _neighbours(self, index: int, fit: DipFit) -> DipEvidence:
         curves = self.curves
         away_deg = separation_deg(
             curves.ra_deg, curves.dec_deg, curves.ra_deg[index], curves.dec_deg[index]
@@ -268,17 +284,17 @@ class _Sky:
             if len(told) == _MOST_NEIGHBOURS:
                 break
         if not told:
-            return Neighbours((), (), math.nan, math.nan)
-        return Neighbours(
-            tuple(str(self.curves.source_id[i]) for i in told),
-            tuple(float(away_deg[i]) for i in told),
-            float(np.median(depths)),
+            return DipEvidence()
+        return DipEvidence(
+            neighbours=tuple(str(self.curves.source_id[i]) for i in told),
+            separations_deg=tuple(round(float(away_deg[i]), 4) for i in told),
+            neighbour_depth=float(np.median(depths)),
             # Standard error of the median of normally distributed values.
-            float(1.2533 * np.sqrt(np.mean(np.square(errors)) / len(errors))),
+            neighbour_depth_error=float(1.2533 * np.sqrt(np.mean(np.square(errors)) / len(errors))),
         )
 
     def _candidate(
-        self, index: int, source: Source, fit: DipFit, evidence: Evidence, neighbours: Neighbours
+        self, index: int, source: Source, fit: DipFit, evidence: Evidence, neighbours: DipEvidence
     ) -> CandidateRecord:
         source_id, level_jy = str(self.curves.source_id[index]), float(self.level_jy[index])
         mjd, points, half = source.mjd, source.without(fit), fit.width_days / 2
@@ -299,7 +315,7 @@ class _Sky:
             source_id=source_id,
             ra_deg=float(self.curves.ra_deg[index]),
             dec_deg=float(self.curves.dec_deg[index]),
-            state=CandidateState(fit.state(mjd).value),
+            state=fit.state(mjd),
             start_mjd=fit.mid_mjd - half,
             mid_mjd=fit.mid_mjd,
             end_mjd=fit.mid_mjd + half,
@@ -319,11 +335,8 @@ class _Sky:
                 template_mjd=tuple(round(v, 4) for v in curve_mjd.tolist()),
                 template_jy=tuple(float(f"{v:.6g}") for v in fitted[1 : 1 + _CURVE_POINTS]),
             ),
-            evidence=DipEvidence(
-                neighbours=neighbours.source_ids,
-                separations_deg=tuple(round(s, 4) for s in neighbours.separations_deg),
-                neighbour_depth=neighbours.depth,
-                neighbour_depth_error=neighbours.depth_error,
+            evidence=replace(
+                neighbours,
                 over_walk=evidence.whole + float(trials_of(fit.width_days)),
                 over_walk_without_maxima=evidence.without_maxima,
             ),
@@ -348,14 +361,58 @@ def is_same(known: CandidateRecord, mid_mjd: float, width_days: float) -> bool:
     return abs(known.mid_mjd - mid_mjd) <= max(known.end_mjd - known.start_mjd, width_days)
 
 
-def reason_for(gone: CandidateRecord, found: Found) -> str:
-    """Return the reason that a search doesn't find a known candidate any more."""
+def settled(
+    found: Found, known: Iterable[CandidateRecord], run_id: str = ""
+) -> tuple[tuple[CandidateRecord, ...], tuple[CandidateRecord, ...]]:
+    """Return the candidates of a search with their permanent ids, and those that it withdraws.
+
+    A known candidate that isn't found again is withdrawn, with the reason. It stays as it is if
+    nothing denies it: its source can't be searched, its baseline is before the searched days,
+    or it comes from the search of a later day. A complete event is recurring if its source had an
+    earlier one.
+    """
+    known = tuple(known)
+    named, gone = with_known_ids(found.candidates, known)
+    unsearched = {u.source_id for u in found.unsearched}
+    withdrawn = tuple(
+        withdraw(c, found.day_mjd, run_id, _reason_for(c, found, named))
+        for c in gone
+        if c.state is not CandidateState.WITHDRAWN
+        and c.searched_day <= found.day_mjd
+        and c.source_id not in unsearched
+        and _has_baseline(c, found.first_mjd)
+    )
+    ids = {c.id for c in withdrawn}
+    events = [
+        *named,
+        *(c for c in gone if c.state is not CandidateState.WITHDRAWN and c.id not in ids),
+    ]
+    return tuple(replace(c, run_id=run_id, state=_state_among(c, events)) for c in named), withdrawn
+
+
+def _has_baseline(known: CandidateRecord, first_mjd: float) -> bool:
+    width_days = known.end_mjd - known.start_mjd
+    return known.mid_mjd - REACH_WIDTHS * width_days >= first_mjd
+
+
+def _state_among(event: CandidateRecord, events: Iterable[CandidateRecord]) -> CandidateState:
+    earlier = any(
+        c.source_id == event.source_id and c.mid_mjd < event.mid_mjd and c.id != event.id
+        for c in events
+    )
+    if earlier and event.state is CandidateState.COMPLETE:
+        return CandidateState.RECURRING
+    return event.state
+
+
+def _reason_for(gone: CandidateRecord, found: Found, named: Iterable[CandidateRecord]) -> str:
     for dip in found.rejected:
         if dip.source_id == gone.source_id and is_same(gone, dip.mid_mjd, dip.width_days):
             return f"the dip {dip.outcome.value} (score {dip.score:.1f})"
-    for source in found.unsearched:
-        if source.source_id == gone.source_id:
-            return f"the source can't be searched: {source.reason}"
+    for event in named:
+        width_days = event.end_mjd - event.start_mjd
+        if event.source_id == gone.source_id and is_same(gone, event.mid_mjd, width_days):
+            return f"it is a part of the event {event.id}"
     return "the source has no measurements at that time any more"
 
 

@@ -61,12 +61,12 @@ def draw_card(
     around = max(_AROUND_WIDTHS * width, _LEAST_AROUND_DAYS)
     span = (candidate.mid_mjd - around, candidate.mid_mjd + around)
     told = candidate.parameters
+    depth, width_days = told.in_words()
     figure.suptitle(
         f"{candidate.source_id}   {candidate.state.value}\n"
-        f"depth {100 * told.depth:.1f} ± {100 * told.depth_error:.1f} %,  "
-        f"width {told.width_days:.1f} ± {told.width_error_days:.1f} d,  "
+        f"depth {depth} %,  width {width_days} d,  "
         f"minimum {datetime_from_mjd(candidate.mid_mjd):%Y-%m-%d} "
-        f"± {told.mid_error_days:.1f} d,  "
+        f"± {told.mid_error_days:.2g} d,  "
         f"score {candidate.score:.0f} (threshold {told.threshold:.0f})"
         f"{_withdrawn_line(candidate.evidence)}"
         f"{_added_line(candidate)}"

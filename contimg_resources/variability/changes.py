@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.settings import EseSettings
 from contimg_resources.variability.ese import min_amplitude, search, trials_of
-from contimg_resources.variability.noise import LogCurves, Noises, log_curves
+from contimg_resources.variability.noise import LogCurves, Noises, evidence_for, log_curves
 from contimg_resources.variability.templates import MIN_POINTS
 from contimg_resources.variability.vetting import DipFit, Outcome, fit_dip
 
@@ -24,10 +24,12 @@ _MOST_EVENTS, _MOST_CHANGES = 4, 10
 _OWN_WIDTHS = 1.5
 #: A dip has at least this fraction of the threshold without its most important measurement.
 _LEAST_WITHOUT_ONE = 0.5
-#: A dip is the trough between flares if its maxima, fitted as flares, have more than this fraction
-#: of its evidence, or if it has less than this fraction of the threshold without them. The maxima
-#: are where ln S exceeds this fraction of its change at the minimum.
-_MOST_OF_MAXIMA, _LEAST_WITHOUT_MAXIMA, _RISE = 0.6, 0.3, 0.03
+#: A dip is the trough between flares if these have more than this fraction of its evidence: of
+#: simulated troughs 19 of 21 have 0.9 of it, of 67 lenses on sources like AGN all but one less than
+#: 0.8. Flares peak at these distances from the epoch of minimum on both sides, in widths, and rise
+#: in some days; or they are the maxima of the dip's own shape, where ln S exceeds this fraction of
+#: its change at the minimum.
+_MOST_OF_FLARES, _FLARES_AT, _RISE_DAYS, _RISE = 0.85, np.linspace(0.3, 2.0, 8), 3.0, 0.03
 #: Means of three successive measurements that differ by this many standard deviations may be a
 #: step or a flare, with these decay times (days), this minimum evidence and this minimum amplitude
 #: of ln S.
@@ -38,10 +40,10 @@ _IGNORED = 1e3
 
 
 class Evidence(NamedTuple):
-    """The evidence for a fitted dip; see `contimg_resources.variability.noise.Fits`."""
+    """The evidence for a fitted dip; see `contimg_resources.variability.noise.evidence_for`."""
 
     whole: float  #: For the template, with its number of trials: the score.
-    of_maxima: float  #: The sum of those for the maxima before and after the dip, each alone.
+    of_flares: float  #: The sum of those for the best flares before and after the dip.
     without_maxima: float  #: Without the measurements in the maxima beside the dip.
     without_one: float  #: Without the measurement that contributes most.
 
@@ -51,10 +53,7 @@ class Evidence(NamedTuple):
             return Outcome.TOO_WEAK
         if self.without_one < _LEAST_WITHOUT_ONE * threshold:
             return Outcome.ONE_EPOCH
-        trough = self.of_maxima > _MOST_OF_MAXIMA * self.whole
-        if trough or self.without_maxima < _LEAST_WITHOUT_MAXIMA * threshold:
-            return Outcome.BETWEEN_FLARES
-        return None
+        return Outcome.BETWEEN_FLARES if self.of_flares > _MOST_OF_FLARES * self.whole else None
 
 
 def jumps_of(curves: LogCurves, jitter: Floats) -> Floats:
@@ -130,32 +129,48 @@ class Source:
         """Return the step or flare that begins at an MJD: its evidence, and its factor."""
         fits = self.noises.fit(logs, _shapes_of_jumps(logs.mjd - start_mjd))
         gains = fits.gains(_SMALLEST_JUMP)
-        evidence = fits.evidence(gains)[0]
+        evidence = evidence_for(fits.log_posterior, gains)[0]
         best = int(evidence.argmax())
         likely = (fits.log_posterior[0] + gains[0, best]).argmax()
         shape = _shapes_of_jumps(self.mjd - start_mjd)[:, best]
         return float(evidence[best]), np.exp(fits.amplitude[0, best, likely] * shape)
 
-    def evidence_for(self, dip: DipFit) -> Evidence:
+    def evidence_of(self, dip: DipFit) -> Evidence:
         """Return the evidence for a fitted dip, all other changes known."""
         lensed, change = dip.lensed(self.mjd), dip.change(self.mjd)
         points = self.without(dip)
         logs = log_curves(np.array([0, len(self.mjd)]), self.mjd, *points, lensed)
-        maxima = np.maximum(change, 0.0) / max(float(change.max()), 1e-3)
-        before = self.mjd < dip.mid_mjd
-        columns = np.array([change, maxima * before, maxima * ~before]).T
-        gains = np.abs(change * (logs.values - np.median(logs.values))) / np.square(logs.error)
+        maxima = np.maximum(change, 0.0)[:, None] / max(float(change.max()), 1e-3)
+        before = (self.mjd < dip.mid_mjd)[:, None]
+        peaks = (
+            self.mjd[:, None]
+            - dip.mid_mjd
+            + np.outer([1, -1], _FLARES_AT * dip.width_days)[:, None]
+        )
+        flares = np.concatenate([_flares(peaks), [maxima * before, maxima * ~before]], axis=2)
+        columns = np.concatenate([change[:, None], *flares], axis=1)
+        weight = np.abs(change * (logs.values - np.median(logs.values))) / np.square(logs.error)
 
-        def without(ignored: Bools | bool) -> Floats:
+        def evidence(columns: Floats, ignored: Bools | bool = False) -> Floats:
             errors = np.where(ignored, _IGNORED, logs.error)
             fits = self.noises.fit(LogCurves(logs.offsets, logs.mjd, logs.values, errors), columns)
-            evidence = fits.evidence(fits.gains(min_amplitude(self.settings)))[0]
-            trials = [trials_of(dip.width_days), 0.0, 0.0]
-            return np.asarray(np.maximum(evidence, 0.0) - trials)
+            gains = fits.gains(min_amplitude(self.settings))
+            return np.asarray(np.maximum(evidence_for(fits.log_posterior, gains)[0], 0.0))
 
-        whole, *flares = (float(v) for v in without(ignored=False))
-        without_maxima, without_one = without(change > _RISE), without(gains == gains.max())
-        return Evidence(whole, sum(flares), float(without_maxima[0]), float(without_one[0]))
+        def of_dip(ignored: Bools | bool = False) -> float:
+            return float(evidence(columns[:, :1], ignored)[0] - trials_of(dip.width_days))
+
+        of_flares = evidence(columns[:, 1:]).reshape(2, -1).max(axis=1).sum()
+        return Evidence(
+            of_dip(), float(of_flares), of_dip(change > _RISE), of_dip(weight == weight.max())
+        )
+
+
+def _flares(since_days: Floats) -> Floats:
+    """Return flares from the days since their peaks, for each decay time along the last axis."""
+    rise = np.exp(np.minimum(since_days, 0.0) / _RISE_DAYS)
+    since_days = np.maximum(since_days, 0.0)
+    return np.concatenate([rise * np.exp(-since_days / days) for days in _DECAYS_DAYS], axis=-1)
 
 
 def _shapes_of_jumps(since_days: Floats) -> Floats:

@@ -13,13 +13,14 @@ from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.settings import EseSettings
 from contimg_resources.variability.model import LightCurves
-from contimg_resources.variability.noise import LogCurves, Noises, drawn
+from contimg_resources.variability.noise import LogCurves, Noises, drawn, evidence_for
 from contimg_resources.variability.templates import (
     MOST_OF_SPAN,
     N_STEPS,
     REACH,
     Family,
     Shape,
+    U,
     bank,
 )
 
@@ -69,8 +70,7 @@ def change_of(shape: Shape, u: Floats, depth: float = TYPICAL_DEPTH) -> Floats:
 
 @cache
 def _tables(families: tuple[Family, ...]) -> Floats:
-    u = np.linspace(-REACH, REACH, N_STEPS)
-    return np.ascontiguousarray(np.array([change_of(shape, u) for shape in bank(families)]).T)
+    return np.ascontiguousarray(np.array([change_of(shape, U) for shape in bank(families)]).T)
 
 
 def min_amplitude(settings: EseSettings) -> float:
@@ -108,51 +108,57 @@ def matches(curves: LogCurves, noise: Floats, settings: EseSettings) -> Floats:
     )
 
 
-def search(curves: LogCurves, noises: Noises, log_posterior: Floats, settings: EseSettings) -> Dips:
-    """Find the dip of each source with the largest evidence.
-
-    `log_posterior`, shape (n_sources, n), is that of the light curves.
-    """
-    from contimg_resources.variability.ese_loops import MID, SCORE, SHAPE, WIDTH
-
-    n = len(curves)
-    likely = noises.grid[log_posterior.argmax(axis=1)]
-    tried = (likely, np.tile(_TYPICAL_AGN, (n, 1)))
-    found = np.concatenate([matches(curves, noise, settings) for noise in tried], axis=1)
-    score, mid_mjd, width_days = np.zeros(n), np.zeros(n), np.ones(n)
-    gains = np.full_like(log_posterior, -np.inf)
-    hopeful = np.flatnonzero(found[..., SCORE].max(axis=1, initial=0.0) >= _LEAST_MATCH)
-    if len(hopeful):
-        found, some = found[hopeful], curves.chosen(hopeful)
-        each = np.repeat(found, np.diff(some.offsets), axis=0)
-        u = (some.mjd[:, None] - each[..., MID]) / np.maximum(each[..., WIDTH], 1e-9)
-        inside = (np.abs(u) <= REACH) & (each[..., SCORE] > 0)
-        cell = np.rint((np.clip(u, -REACH, REACH) + REACH) * (N_STEPS - 1) / (2 * REACH))
-        columns = _tables(settings.templates)[cell.astype(int), each[..., SHAPE].astype(int)]
-        fits = noises.fit(some, columns * inside)
-        gain = fits.gains(min_amplitude(settings))
-        evidence = fits.evidence(gain) - trials_of(found[..., WIDTH])
-        rows, best = np.arange(len(hopeful)), evidence.argmax(axis=1)
-        score[hopeful] = np.maximum(evidence[rows, best], 0.0)
-        mid_mjd[hopeful], width_days[hopeful] = found[rows, best, MID], found[rows, best, WIDTH]
-        gains[hopeful] = gain[rows, best]
-    return Dips(score, mid_mjd, width_days, gains)
-
-
-def search_all(
+def search(
     curves: LogCurves,
     noises: Noises,
     log_posterior: Floats,
     settings: EseSettings,
     progress: Progress = no_progress,
 ) -> Dips:
-    """Call `search` for some sources at a time, to limit the memory; see there."""
-    parts, n = [], len(curves)
-    for first in range(0, max(n, 1), _TURN):
-        progress(f"source {first} of {n}", first / max(n, 1))
+    """Find the dip of each source with the largest evidence.
+
+    `log_posterior`, shape (n_sources, n), is that of the light curves.
+    """
+    n = len(curves)
+    dips = Dips(np.zeros(n), np.zeros(n), np.ones(n), np.full_like(log_posterior, -np.inf))
+    # Some sources at a time, to limit the memory.
+    for first in range(0, n, _TURN):
+        progress(f"source {first} of {n}", first / n)
         some = np.arange(first, min(first + _TURN, n))
-        parts.append(search(curves.chosen(some), noises, log_posterior[some], settings))
-    return Dips(*(np.concatenate([getattr(p, f) for p in parts]) for f in Dips.__annotations__))
+        _search(curves.chosen(some), some, noises, log_posterior, settings, dips)
+    return dips
+
+
+def _search(
+    curves: LogCurves,
+    numbers: Ints,
+    noises: Noises,
+    log_posterior: Floats,
+    settings: EseSettings,
+    dips: Dips,
+) -> None:
+    """Search the sources with these numbers, and set their dips."""
+    from contimg_resources.variability.ese_loops import MID, SCORE, SHAPE, WIDTH
+
+    likely = noises.grid[log_posterior[numbers].argmax(axis=1)]
+    tried = (likely, np.tile(_TYPICAL_AGN, (len(numbers), 1)))
+    found = np.concatenate([matches(curves, noise, settings) for noise in tried], axis=1)
+    hopeful = np.flatnonzero(found[..., SCORE].max(axis=1) >= _LEAST_MATCH)
+    if not len(hopeful):
+        return
+    found, curves, numbers = found[hopeful], curves.chosen(hopeful), numbers[hopeful]
+    each = np.repeat(found, np.diff(curves.offsets), axis=0)
+    u = (curves.mjd[:, None] - each[..., MID]) / np.maximum(each[..., WIDTH], 1e-9)
+    inside = (np.abs(u) <= REACH) & (each[..., SCORE] > 0)
+    cell = np.rint((np.clip(u, -REACH, REACH) + REACH) * (N_STEPS - 1) / (2 * REACH))
+    columns = _tables(settings.templates)[cell.astype(int), each[..., SHAPE].astype(int)]
+    fits = noises.fit(curves, columns * inside)
+    gains = fits.gains(min_amplitude(settings))
+    evidence = evidence_for(fits.log_posterior, gains) - trials_of(found[..., WIDTH])
+    rows, best = np.arange(len(hopeful)), evidence.argmax(axis=1)
+    dips.score[numbers] = np.maximum(evidence[rows, best], 0.0)
+    dips.mid_mjd[numbers], dips.width_days[numbers] = found[rows, best][:, (MID, WIDTH)].T
+    dips.gains[numbers] = gains[rows, best]
 
 
 def source_years(curves: LightCurves | LogCurves) -> float:
@@ -208,14 +214,9 @@ def measure_threshold(
     varies = np.where(noises.grid[:, SIGMA] > 0, log_posterior, -np.inf)
     probability = np.exp(logsumexp(varies, axis=1) - logsumexp(log_posterior, axis=1))
     order = random.choice(n, n_drawn, p=probability / probability.sum())
-    scores, drawn_years = [], 0.0
-    for first in range(0, n_drawn, _TURN):
-        progress(f"drawn light curves, {first} of {n_drawn}", first / n_drawn)
-        chosen: Ints = order[first : first + _TURN]
-        # The noise with the largest of log posterior plus Gumbel deviate is a draw of it.
-        own = varies[chosen]
-        noise = noises.grid[(own + random.gumbel(size=own.shape)).argmax(axis=1)]
-        made = drawn(curves.chosen(chosen), noise, random)
-        scores.append(search(made, noises, noises.fit(made).log_posterior, settings).score)
-        drawn_years += source_years(made)
-    return threshold_for(np.concatenate(scores), drawn_years, settings.false_alarms)
+    # The noise with the largest of log posterior plus Gumbel deviate is a draw of it.
+    own = varies[order]
+    noise = noises.grid[(own + random.gumbel(size=own.shape)).argmax(axis=1)]
+    made = drawn(curves.chosen(order), noise, random)
+    scores = search(made, noises, noises.fit(made).log_posterior, settings, progress).score
+    return threshold_for(scores, source_years(made), settings.false_alarms)

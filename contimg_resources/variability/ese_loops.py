@@ -54,53 +54,62 @@ def fit_columns(
     variances = np.full((n_sources, n_columns, n_noises), np.inf)
     for source in spread(n_sources):
         first, end = offsets[source], offsets[source + 1]
-        kept = np.zeros(end - first)
-        state, hh, hv, h1 = np.empty((4, n_columns))
-        tau = -1.0
-        for number in range(n_noises):
-            if noises[number, TAU] != tau:
-                tau = noises[number, TAU]
-                for i in range(1, end - first):
-                    kept[i] = np.exp((mjd[first + i - 1] - mjd[first + i]) / tau)
-            walk2, jitter2 = noises[number, SIGMA] ** 2, noises[number, JITTER] ** 2
-            state_v, state_1, variance = 0.0, 0.0, walk2
-            log_det, product, vv, v1, s11 = 0.0, 1.0, 0.0, 0.0, 0.0
+        # The noises are in the innermost loop: the recursions of one alone wait for each other.
+        kept, inverse, gain, left_v, left_1 = np.zeros((5, n_noises))
+        state_v, state_1, vv, v1, s11, log_det = np.zeros((6, n_noises))
+        variance, product = np.square(noises[:, SIGMA]), np.ones(n_noises)
+        state, hh, hv, h1 = np.zeros((4, n_columns, n_noises))
+        begun = np.zeros(n_columns, np.bool_)
+        for i in range(first, end):
+            if i > first:
+                for j in range(n_noises):
+                    if j > 0 and noises[j, TAU] == noises[j - 1, TAU]:
+                        kept[j] = kept[j - 1]
+                    else:
+                        kept[j] = np.exp((mjd[i - 1] - mjd[i]) / noises[j, TAU])
+            for j in range(n_noises):
+                k = kept[j]
+                before_v, before_1 = state_v[j] * k, state_1[j] * k
+                walk = k * k * variance[j] + noises[j, SIGMA] ** 2 * (1.0 - k * k)
+                total = walk + error[i] * error[i] + noises[j, JITTER] ** 2
+                inverse[j] = 1.0 / total
+                gain[j] = walk * inverse[j]
+                left_v[j], left_1[j] = values[i] - before_v, 1.0 - before_1
+                vv[j] += left_v[j] * left_v[j] * inverse[j]
+                v1[j] += left_v[j] * left_1[j] * inverse[j]
+                s11[j] += left_1[j] * left_1[j] * inverse[j]
+                state_v[j] = before_v + gain[j] * left_v[j]
+                state_1[j] = before_1 + gain[j] * left_1[j]
+                variance[j] = walk * (1.0 - gain[j])
+                product[j] *= total
+            # Fewer logarithms, without an overflow of the product.
+            if (i - first) % 8 == 7 or i == end - 1:
+                for j in range(n_noises):
+                    log_det[j] += np.log(product[j])
+                    product[j] = 1.0
             for c in range(n_columns):
-                state[c], hh[c], hv[c], h1[c] = 0.0, 0.0, 0.0, 0.0
-            for i in range(first, end):
-                k = kept[i - first]
-                state_v *= k
-                state_1 *= k
-                variance = k * k * variance + walk2 * (1.0 - k * k)
-                total = variance + error[i] * error[i] + jitter2
-                inverse = 1.0 / total
-                gain = variance * inverse
-                left_v, left_1 = values[i] - state_v, 1.0 - state_1
-                vv += left_v * left_v * inverse
-                v1 += left_v * left_1 * inverse
-                s11 += left_1 * left_1 * inverse
-                for c in range(n_columns):
-                    left_h = columns[i, c] - k * state[c]
-                    hh[c] += left_h * left_h * inverse
-                    hv[c] += left_h * left_v * inverse
-                    h1[c] += left_h * left_1 * inverse
-                    state[c] = k * state[c] + gain * left_h
-                state_v += gain * left_v
-                state_1 += gain * left_1
-                variance *= 1.0 - gain
-                product *= total
-                if product < 1e-200 or product > 1e200:
-                    log_det += np.log(product)
-                    product = 1.0
-            levels[source, number, 0], levels[source, number, 1] = v1 / s11, 1.0 / s11
-            likelihood[source, number] = -0.5 * (
-                log_det + np.log(product) + vv - v1 * v1 / s11 + np.log(s11)
+                h = columns[i, c]
+                if h == 0.0 and not begun[c]:
+                    continue
+                begun[c] = True
+                for j in range(n_noises):
+                    ahead = kept[j] * state[c, j]
+                    left_h = h - ahead
+                    scaled = left_h * inverse[j]
+                    hh[c, j] += left_h * scaled
+                    hv[c, j] += left_v[j] * scaled
+                    h1[c, j] += left_1[j] * scaled
+                    state[c, j] = ahead + gain[j] * left_h
+        for j in range(n_noises):
+            levels[source, j, 0], levels[source, j, 1] = v1[j] / s11[j], 1.0 / s11[j]
+            likelihood[source, j] = -0.5 * (
+                log_det[j] + vv[j] - v1[j] * v1[j] / s11[j] + np.log(s11[j])
             )
             for c in range(n_columns):
-                net = hh[c] - h1[c] * h1[c] / s11
-                if net > 1e-6 * hh[c]:
-                    amplitudes[source, c, number] = (hv[c] - h1[c] * v1 / s11) / net
-                    variances[source, c, number] = 1.0 / net
+                net = hh[c, j] - h1[c, j] * h1[c, j] / s11[j]
+                if net > 1e-6 * hh[c, j]:
+                    amplitudes[source, c, j] = (hv[c, j] - h1[c, j] * v1[j] / s11[j]) / net
+                    variances[source, c, j] = 1.0 / net
     return likelihood, levels, amplitudes, variances
 
 
@@ -238,6 +247,30 @@ def best_matches(
                 apart = max(width, every[place, WIDTH])
                 if abs(every[place, MID] - middle) <= apart:
                     every[place, SCORE] = 0.0
+    return found
+
+
+@compiled(parallel=True)
+def changes_at(mjd: Floats, mids: Floats, widths: Floats, tables: Floats, reach: float) -> Floats:
+    """Return tabulated shapes at some times, for every epoch of minimum and width.
+
+    `mids` are in MJD, `widths` in days; `tables`, shape (n_shapes, n_steps), extend from -`reach`
+    to `reach` widths, and are interpolated linearly. Returns the shape (n_points, n_shapes, n_mids,
+    n_widths), 0 outside the tables.
+    """
+    n_shapes, n_steps = tables.shape
+    scale = (n_steps - 1) / (2.0 * reach)
+    found = np.zeros((len(mjd), n_shapes, len(mids), len(widths)))
+    for i in spread(len(mjd)):
+        for m in range(len(mids)):
+            for w in range(len(widths)):
+                place = ((mjd[i] - mids[m]) / widths[w] + reach) * scale
+                if place >= 0.0 and place < n_steps - 1:
+                    cell = int(place)
+                    part = place - cell
+                    for s in range(n_shapes):
+                        here, after = tables[s, cell], tables[s, cell + 1]
+                        found[i, s, m, w] = here + part * (after - here)
     return found
 
 

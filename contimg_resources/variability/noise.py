@@ -165,17 +165,19 @@ class Fits(NamedTuple):
             gains += np.log(self.error * np.sqrt(2 * np.pi) / (most - least))
         return np.where(np.isfinite(gains), gains, -np.inf)
 
-    def evidence(self, gains: Floats) -> Floats:
-        """Return the evidence for each change over noise alone, shape (n_sources, n_changes).
 
-        Twice the logarithm of the ratio of likelihoods with and without the change, both
-        marginalised over all noises: each hypothesis has its own noise, so the change doesn't count
-        as noise where it is one.
-        """
-        from scipy.special import logsumexp
+def evidence_for(log_posterior: Floats, gains: Floats) -> Floats:
+    """Return the evidence for changes over noise alone, shape (n_sources, n_changes).
 
-        with_change = logsumexp(self.log_posterior[:, None, :] + gains, axis=2)
-        return np.asarray(2.0 * (with_change - logsumexp(self.log_posterior, axis=1)[:, None]))
+    Twice the logarithm of the ratio of likelihoods with and without the change, both marginalised
+    over all noises: each hypothesis has its own noise, so the change doesn't count as noise where
+    it is one. `log_posterior` has the shape (n_sources, n), `gains` (see `Fits.gains`) (n_sources,
+    n_changes, n).
+    """
+    from scipy.special import logsumexp
+
+    with_change = logsumexp(log_posterior[:, None, :] + gains, axis=2)
+    return np.asarray(2.0 * (with_change - logsumexp(log_posterior, axis=1)[:, None]))
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ MIN_POINTS = 8
 REACH = 4.0
 #: Number of steps of the tables of shapes.
 N_STEPS = 1601
+#: Times of the tables from the epoch of minimum, in widths.
+U = np.linspace(-REACH, REACH, N_STEPS)
 
 #: Lens and scattering widths, in full widths of the source, of the shapes of Fiedler's family: from
 #: a smooth dip to a flat one between high shoulders.
@@ -56,8 +58,7 @@ class Shape:
 
     def at(self, u: Floats) -> Floats:
         """Return the shape at `u`, 0 outside its table."""
-        grid = np.linspace(-REACH, REACH, N_STEPS)
-        return np.asarray(np.interp(u, grid, self.table, left=0.0, right=0.0))
+        return np.asarray(np.interp(u, U, self.table, left=0.0, right=0.0))
 
 
 def fiedler(d: Floats, lens: float, scattering: float, fraction: float = 1.0) -> Floats:
@@ -133,5 +134,4 @@ def normalised(name: str, d: Floats, flux: Floats) -> Shape:
     middle = len(d) // 2
     relative = (flux - 1.0) / (1.0 - flux.min())
     half = d[middle:][np.argmax(relative[middle:] > -0.5)]
-    grid = np.linspace(-REACH, REACH, N_STEPS)
-    return Shape(name, np.interp(grid * 2 * half, d, relative))
+    return Shape(name, np.interp(U * 2 * half, d, relative))

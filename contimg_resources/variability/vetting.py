@@ -10,21 +10,23 @@ from typing import Protocol
 import numpy as np
 
 from contimg_resources.core.arrays import Floats, Ints
+from contimg_resources.products.dips import DipEvidence
+from contimg_resources.products.events import CandidateState
 from contimg_resources.settings import EseSettings
 from contimg_resources.variability.ese import TYPICAL_DEPTH, change_of
 from contimg_resources.variability.noise import LogCurves, Noises, log_curves
-from contimg_resources.variability.templates import MOST_OF_SPAN, Shape, bank, fine_bank
+from contimg_resources.variability.templates import MOST_OF_SPAN, REACH, Shape, U, bank, fine_bank
 
 #: The posterior of a dip is evaluated on grids of shape, epoch of minimum and width, each closer
 #: around the last: maximum number of shapes, numbers of epochs and of widths. The first has the
 #: shapes of the search, the second those of the fine bank too.
-_GRIDS = ((99, 13, 11), (99, 7, 7), (12, 7, 7), (8, 9, 9))
+_GRIDS = ((99, 9, 7), (99, 5, 5), (8, 5, 5), (6, 7, 7))
 #: The first grid extends this far around the result of the search: in widths, and as a factor.
 _NEAR_WIDTHS, _NEAR_FACTOR = 0.6, 1.8
 #: The next ones extend this many standard deviations, and at least this many steps of the last.
 _NEAR_SIGMA, _NEAR_STEPS = 3.5, 1.3
 #: Noises that are less probable than the most probable one by this ln are left out.
-_NEGLIGIBLE, _MOST_NOISES = 5.0, 8
+_NEGLIGIBLE, _MOST_NOISES = 5.0, 6
 _DEEPEST = 0.95
 #: The source is back at its baseline this many widths after the epoch of minimum.
 _SIDE_FROM, _MIN_ON_SIDE = 0.75, 3
@@ -37,10 +39,8 @@ MIN_NEIGHBOURS = 3
 
 
 class Outcome(StrEnum):
-    """The result of vetting a dip."""
+    """The reason to reject a dip."""
 
-    COMPLETE = "complete"
-    IN_PROGRESS = "in progress"
     ONE_EPOCH = "depends on a single epoch"
     SHARED = "is shared by its neighbours"
     BETWEEN_FLARES = "is the trough between flares"
@@ -68,10 +68,10 @@ class DipFit:
         """Return the flux density relative to the baseline, at times in MJD."""
         return np.asarray(1.0 + self.depth * self.shape.at((mjd - self.mid_mjd) / self.width_days))
 
-    def state(self, mjd: Floats) -> Outcome:
+    def state(self, mjd: Floats) -> CandidateState:
         """Return whether measurements at these times show the baseline after the dip."""
         after = np.sum(mjd >= self.mid_mjd + _SIDE_FROM * self.width_days)
-        return Outcome.COMPLETE if after >= _MIN_ON_SIDE else Outcome.IN_PROGRESS
+        return CandidateState.COMPLETE if after >= _MIN_ON_SIDE else CandidateState.IN_PROGRESS
 
 
 def fit_dip(
@@ -90,6 +90,8 @@ def fit_dip(
     order of time, relative to its level; `place` is the result of the search: epoch of minimum
     (MJD), width (days).
     """
+    from contimg_resources.variability.ese_loops import changes_at
+
     offsets = np.array([0, len(mjd)])
     shapes = bank(settings.templates)
     (mid, width), depth = place, TYPICAL_DEPTH
@@ -104,8 +106,8 @@ def fit_dip(
         mids = mid + mid_reach * np.linspace(-1.0, 1.0, n_mids)
         logs = np.log(width) + log_reach * np.linspace(-1.0, 1.0, n_widths)
         logs = logs[logs <= np.log(widest) + 1e-9]
-        u = (mjd[:, None, None] - mids[:, None]) / np.exp(logs)
-        columns = np.stack([change_of(shape, u, depth) for shape in shapes], axis=1)
+        tables = np.array([change_of(shape, U, depth) for shape in shapes])
+        columns = changes_at(mjd, mids, np.exp(logs), tables, REACH)
         fits = noises.fit(curve, columns.reshape(len(mjd), -1), noise)
         cells = (len(shapes), n_mids, len(logs), len(noise))
         weight = (fits.log_posterior[:, None, :] + fits.gains(0.0)).reshape(cells)
@@ -116,6 +118,10 @@ def fit_dip(
         depth, depth_error = _moments(depths, weight, errors)
         mid, mid_error = _moments(mids[:, None, None], weight)
         log_width, log_error = _moments(logs[:, None], weight)
+        # Of a posterior that is narrower than a cell only the cell is known.
+        mid_step, log_step = 2.0 * mid_reach / (n_mids - 1), 2.0 * log_reach / (n_widths - 1)
+        mid_error = max(mid_error, mid_step / np.sqrt(12.0))
+        log_error = max(log_error, log_step / np.sqrt(12.0))
         width, depth = float(np.exp(log_width)), float(np.clip(depth, 0.01, _DEEPEST))
         likely = np.argsort(-weight.sum(axis=(1, 2, 3)))
         fit = DipFit(
@@ -130,10 +136,8 @@ def fit_dip(
         )
         shapes = tuple(shapes[i] for i in likely) if number else (*shapes, *fine_bank())
         lensed = fit.lensed(mjd)
-        step = 2.0 / (n_mids - 1)
-        mid_reach = min(mid_reach, max(_NEAR_SIGMA * mid_error, _NEAR_STEPS * mid_reach * step))
-        step = 2.0 / (n_widths - 1)
-        log_reach = min(log_reach, max(_NEAR_SIGMA * log_error, _NEAR_STEPS * log_reach * step))
+        mid_reach = min(mid_reach, max(_NEAR_SIGMA * mid_error, _NEAR_STEPS * mid_step))
+        log_reach = min(log_reach, max(_NEAR_SIGMA * log_error, _NEAR_STEPS * log_step))
     return fit
 
 
@@ -173,23 +177,12 @@ def baseline_at(
     return np.asarray(baseline), np.asarray(baseline * np.sqrt(variance))
 
 
-@dataclass(frozen=True)
-class Neighbours:
-    """The behaviour of a candidate's neighbours at the same time."""
-
-    #: Neighbours that are bright enough to show the dip, the nearest first.
-    source_ids: tuple[str, ...]
-    separations_deg: tuple[float, ...]  #: Their distances.
-    #: `depth`, `depth_error`: Median depth of the same dip in them, as a fraction of their
-    #: baselines; NaN without any.
-    depth: float
-    depth_error: float
-
-    def share(self, depth: float) -> bool:
-        """Return whether they share a dip of this depth."""
-        if len(self.source_ids) < MIN_NEIGHBOURS:
-            return False
-        return self.depth > _SHARED * depth and self.depth > _SHARED_SIGMA * self.depth_error
+def is_shared(neighbours: DipEvidence, depth: float) -> bool:
+    """Return whether a candidate's neighbours share a dip of this depth."""
+    if len(neighbours.neighbours) < MIN_NEIGHBOURS:
+        return False
+    shared, error = neighbours.neighbour_depth, neighbours.neighbour_depth_error
+    return shared > _SHARED * depth and shared > _SHARED_SIGMA * error
 
 
 class Placed(Protocol):

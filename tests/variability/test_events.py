@@ -17,6 +17,7 @@ from contimg_resources.simulation.light_curves import (
     Event,
     Watch,
     flare_curve,
+    observed,
     steady_light_curves,
     walk_curve,
     with_events,
@@ -27,8 +28,8 @@ from contimg_resources.variability import candidates
 from contimg_resources.variability.candidates import (
     Found,
     candidate_id,
-    reason_for,
     search_candidates,
+    settled,
     with_known_ids,
 )
 from contimg_resources.variability.cards import Piece, draw_card, through
@@ -203,9 +204,10 @@ def test_a_known_event_stays_listed_until_the_data_deny_it() -> None:
     (same,) = search_candidates(curves, SETTINGS, DAY, known=[event], threshold=strict).candidates
     assert same.source_id == event.source_id
     assert same.mid_mjd == pytest.approx(event.mid_mjd, abs=1)
-    gone = search_candidates(sky(), SETTINGS, DAY, known=[event], threshold=13.0)
-    assert gone.candidates == ()
-    assert "is too weak after its fit" in reason_for(event, gone)
+    found = search_candidates(sky(), SETTINGS, DAY, known=[event], threshold=13.0)
+    (gone,) = settled(found, [event])[1]
+    assert gone.state is CandidateState.WITHDRAWN
+    assert "is too weak after its fit" in gone.evidence.withdrawn
 
 
 def test_found_events_stay_listed_while_the_days_go_on() -> None:
@@ -214,18 +216,10 @@ def test_found_events_stay_listed_while_the_days_go_on() -> None:
     known: tuple[CandidateRecord, ...] = ()
     listed = {curves.source_id[i]: np.zeros(0, np.bool_) for i in events}
     for day in range(int(MIDDLE) - 40, int(MIDDLE) + 300, 20):
-        seen = curves.mid_mjd < day
-        counts = np.add.reduceat(seen, curves.offsets[:-1])
-        columns = ("mid_mjd", "flux_jy", "error_jy", "flags", "is_reference", "epoch")
-        until = replace(
-            curves,
-            offsets=np.concatenate([[0], np.cumsum(counts)]),
-            **{n: getattr(curves, n)[seen] for n in columns},
-            integrated_jy=np.empty(0),
-            integrated_error_jy=np.empty(0),
-        )
+        until = observed(curves, 0.0, day)
         found = search_candidates(until, SETTINGS, day, known=known, threshold=13.0)
-        known, _ = with_known_ids(found.candidates, known)
+        known, withdrawn = settled(found, known)
+        assert withdrawn == ()
         for name in listed:
             listed[name] = np.append(listed[name], name in {c.source_id for c in known})
     for days in listed.values():
@@ -233,6 +227,34 @@ def test_found_events_stay_listed_while_the_days_go_on() -> None:
         assert days[days.argmax() :].all()
     assert {c.state for c in known} == {CandidateState.COMPLETE}
     assert len({c.id for c in known}) == len(known) == 3
+
+
+def test_an_event_stays_as_it_is_when_nothing_can_deny_it() -> None:
+    curves = with_events(sky(n=12), {7: Event(SHAPE, MIDDLE, 30.0, 0.35)})
+    (event,) = found_in(curves).candidates
+    nan = replace(curves, flux_jy=np.where(np.arange(len(curves.mid_mjd)) % 90 == 3, np.nan, 1.0))
+    unsearched = search_candidates(nan, SETTINGS, DAY, known=[event], threshold=13.0)
+    assert str(event.source_id) in {u.source_id for u in unsearched.unsearched}
+    # Its ingress is before the searched days.
+    start = MIDDLE + 2
+    late = search_candidates(
+        observed(curves, start, DAY), SETTINGS, DAY, first_mjd=start, known=[event], threshold=13.0
+    )
+    for found in (unsearched, late):
+        assert settled(found, [event]) == ((), ())
+
+
+def test_a_second_event_of_a_source_is_recurring() -> None:
+    curves = with_events(sky(3, n=12), {5: Event(SHAPE, MIDDLE + 90, 25.0, 0.4)})
+    found = found_in(curves)
+    (event,) = found.candidates
+    assert event.state is CandidateState.COMPLETE
+    earlier = replace(event, id="ese-1-earlier", mid_mjd=1.0, start_mjd=0.0, end_mjd=2.0)
+    ((now,), withdrawn) = settled(replace(found, first_mjd=curves.mid_mjd[0]), [earlier])
+    assert (now.state, withdrawn) == (CandidateState.RECURRING, ())
+    # An event that ended years ago and was withdrawn then doesn't count.
+    ((now,), _) = settled(found, [replace(earlier, state=CandidateState.WITHDRAWN)])
+    assert now.state is CandidateState.COMPLETE
 
 
 def test_sources_with_hardly_any_points_and_gaps_do_no_harm() -> None:

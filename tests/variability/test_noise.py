@@ -20,6 +20,7 @@ from contimg_resources.variability.noise import (
     LogCurves,
     Noises,
     drawn,
+    evidence_for,
     log_curves,
     noise_grid,
     population,
@@ -157,17 +158,17 @@ def uniform() -> Noises:
     return Noises(np.full(len(grid), -np.log(len(grid))), grid)
 
 
-def evidence_for(values: np.ndarray, column: np.ndarray = DIP) -> float:
+def evidence(values: np.ndarray, column: np.ndarray = DIP) -> float:
     fits = uniform().fit(LogCurves(OFFSETS, MJD, values, ERROR), column[:, None])
-    return float(fits.evidence(fits.gains(0.1))[0, 0])
+    return float(evidence_for(fits.log_posterior, fits.gains(0.1))[0, 0])
 
 
 def test_evidence_is_for_a_dip_and_neither_for_a_rise_nor_for_nothing() -> None:
     noise = ERROR * RANDOM.standard_normal(MJD.size)
-    assert evidence_for(noise + 0.4 * DIP) > 40
-    assert evidence_for(noise - 0.4 * DIP) < 0
-    assert evidence_for(noise) < 5
-    assert evidence_for(noise, np.zeros(MJD.size)) == -np.inf
+    assert evidence(noise + 0.4 * DIP) > 40
+    assert evidence(noise - 0.4 * DIP) < 0
+    assert evidence(noise) < 5
+    assert evidence(noise, np.zeros(MJD.size)) == -np.inf
 
 
 def test_an_event_does_not_train_its_own_noise() -> None:

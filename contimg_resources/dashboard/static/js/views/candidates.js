@@ -52,7 +52,7 @@ function list(candidates) {
   }
   draw();
   const set = (name) => (value) => { chosen[name] = value; draw(); };
-  const states = [...new Set(["in progress", "complete", "withdrawn", ...candidates.map((c) => c.state)])];
+  const states = [...new Set(["in progress", "complete", "recurring", "withdrawn", ...candidates.map((c) => c.state)])];
   return [
     el(
       "div",

@@ -1,0 +1,125 @@
+"""What the search finds beside what the ideal observer finds, for kinds of events on a sky.
+
+Belongs here: injecting, searching, counting. Doesn't: which skies (see `events`), the report.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.ideal import IdealObserver
+from benchmarks.skies import Sky, any_shape, with_lenses
+from contimg_resources.products.events import CandidateRecord
+from contimg_resources.settings import EseSettings
+from contimg_resources.simulation.light_curves import Event
+from contimg_resources.variability.candidates import search_candidates
+
+#: A UTC day (integer MJD) after all observations.
+DAY = 64_000
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The search beside the ideal observer, for one kind of event on one sky."""
+
+    depth: float  #: Depth of the events.
+    width_days: float  #: Width of the events.
+    n: int  #: Events.
+    n_found: int  #: Events that the search found.
+    n_ideal: int  #: Events that the ideal observer found.
+    n_only_ideal: int  #: Those of them that the search missed.
+    n_in_progress: int  #: Found events whose state is still in progress.
+    #: Measured less true depth and epoch of minimum (days), and their errors, of each found event.
+    off: tuple[tuple[float, float, float, float], ...]
+
+
+@dataclass(frozen=True)
+class OnSky:
+    """The results on one sky."""
+
+    sky: Sky  #: The sky.
+    threshold: float  #: Minimum score of the search.
+    ideal: float  #: Minimum score of the ideal observer.
+    source_years: float  #: Total observed time of the sources without events, years.
+    n_alarms: int  #: Candidates in these.
+    n_rejected: int  #: Rejected dips above the threshold in these.
+    cells: tuple[Cell, ...]  #: Kinds of events.
+
+
+def measure_sky(
+    sky: Sky,
+    kinds_of_events: list[tuple[float, float]],
+    n_events: int,
+    n_alone: int,
+    settings: EseSettings,
+    seed: np.random.SeedSequence,
+) -> OnSky:
+    """Search a sky and measure the ideal observer on the same light curves.
+
+    There are `n_events` events of each kind (depth, width in days), each in a source of its own,
+    and `n_alone` sources without an event. These are searched alone too: for the false alarms, and
+    for the threshold, which is used for all.
+    """
+    random = np.random.default_rng(seed)
+    events: list[Event | None] = [None] * n_alone
+    curves, kinds = sky.light_curves(n_alone + n_events * len(kinds_of_events), random)
+    first, last = curves.mid_mjd[0], curves.mid_mjd[-1]
+    for depth, width in kinds_of_events:
+        events += [
+            # Its ingress lies within the observed time, with a baseline before it.
+            Event(any_shape(random), random.uniform(first + width, last - width / 2), width, depth)
+            for _ in range(n_events)
+        ]
+    # Neighbours of an event don't all have an event of its kind.
+    events = [events[i] for i in random.permutation(len(events))]
+    alone = np.array([event is None for event in events])
+    without = curves.only(alone)
+    noise = search_candidates(without, settings, DAY)
+    curves = with_lenses(curves, {i: e for i, e in enumerate(events) if e is not None})
+    found: dict[str, CandidateRecord] = {}
+    place = {name: i for i, name in enumerate(curves.source_id.tolist())}
+    for candidate in search_candidates(curves, settings, DAY, threshold=noise.threshold).candidates:
+        event = events[place[candidate.source_id]]
+        if event is not None and abs(candidate.mid_mjd - event.mid_mjd) <= event.width_days:
+            found.setdefault(candidate.source_id, candidate)
+    observer = IdealObserver(sky, curves.mid_mjd[curves.of(0)], settings)
+    least = observer.threshold(without, kinds[alone])
+    places = np.array([(e.mid_mjd, e.width_days) if e else (0.0, -1.0) for e in events])
+    ideal = observer.finds(curves, kinds, places, least)
+    cells = []
+    for depth, width in kinds_of_events:
+        own = [
+            (i, e) for i, e in enumerate(events) if e and (e.depth, e.width_days) == (depth, width)
+        ]
+        names = {i: str(curves.source_id[i]) for i, _ in own}
+        told = [(found[names[i]], e) for i, e in own if names[i] in found]
+        off = [
+            (
+                c.parameters.depth - e.depth,
+                c.mid_mjd - e.mid_mjd,
+                c.parameters.depth_error,
+                c.parameters.mid_error_days,
+            )
+            for c, e in told
+        ]
+        cells.append(
+            Cell(
+                depth,
+                width,
+                len(own),
+                len(told),
+                int(sum(ideal[i] for i, _ in own)),
+                int(sum(ideal[i] and names[i] not in found for i, _ in own)),
+                sum(c.state.value == "in progress" for c, _ in told),
+                tuple(off),
+            )
+        )
+    return OnSky(
+        sky,
+        noise.threshold,
+        least,
+        noise.source_years,
+        len(noise.candidates),
+        len(noise.rejected),
+        tuple(cells),
+    )
