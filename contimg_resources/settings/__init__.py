@@ -16,6 +16,7 @@ from contimg_resources.settings.observations import (
 )
 from contimg_resources.settings.platform import (
     AlertSettings,
+    ClusterSettings,
     ExportSettings,
     RetentionSettings,
     SensorSettings,
@@ -36,6 +37,7 @@ __all__ = [
     "CalibrationSettings",
     "CasaSettings",
     "CatalogueSettings",
+    "ClusterSettings",
     "CutoutSettings",
     "EseSettings",
     "ExportSettings",

@@ -29,6 +29,7 @@ from contimg_resources.settings.observations import (
 )
 from contimg_resources.settings.platform import (
     AlertSettings,
+    ClusterSettings,
     ExportSettings,
     RetentionSettings,
     SensorSettings,
@@ -96,6 +97,7 @@ class Settings(BaseSettings):
     alerts: AlertSettings = AlertSettings()
     sensors: SensorSettings = SensorSettings()
     retention: RetentionSettings = RetentionSettings()
+    cluster: ClusterSettings = ClusterSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -177,13 +179,18 @@ class Settings(BaseSettings):
             mode="json",
             exclude_defaults=True,
             exclude_none=True,
-            exclude={"state": True, "alerts": {"webhook", "smtp_password"}},
+            exclude={
+                "state": True,
+                "alerts": {"webhook", "smtp_password"},
+                "cluster": {"dagster_url", "broker_url"},
+            },
         )
         for name in ("registry_url", "products_url"):
             if values.get(name):
                 values[name] = without_password(values[name])
         return (
-            "# Without secrets (alerts.webhook, alerts.smtp_password, passwords of databases).\n"
+            "# Without secrets (alerts.webhook, alerts.smtp_password, cluster.dagster_url, "
+            "cluster.broker_url, passwords of databases).\n"
             f"{tomlkit.dumps(values)}"
         )
 
