@@ -11,6 +11,7 @@ has begun.
 import ctypes
 import os
 import signal
+import socket
 import uuid
 from contextlib import suppress
 from itertools import count
@@ -21,6 +22,8 @@ import redis
 from celery import Celery
 from celery import signals as on
 from celery.worker import state as at_work
+from dagster._grpc.types import ExecuteRunArgs
+from dagster._serdes import unpack_value
 from dagster_celery.tasks import create_execute_job_task
 from kombu import Exchange, Queue
 
@@ -66,7 +69,7 @@ def make_app() -> Celery:
             # The smallest number first, in all queues of a worker together.
             "queue_order_strategy": "priority",
             "socket_keepalive": True,
-            "socket_timeout": 30.0,
+            "socket_timeout": 10.0,
             "socket_connect_timeout": 5.0,
             "max_retries": 3,
             "interval_start": 0.0,
@@ -79,8 +82,17 @@ def make_app() -> Celery:
 app = make_app()
 execute_job: Any = create_execute_job_task(app)
 
-_id = uuid.uuid4().hex[:12]
-_beats = count(1)
+_NOT_BEGUN = (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING)
+#: Of this worker, also in the processes of its runs.
+_ID, _NAME = uuid.uuid4().hex[:12], f"{socket.gethostname()}:{os.getpid()}"
+
+
+@on.worker_process_init.connect(weak=False)
+def _belong_to_worker(**_: Any) -> None:
+    """Let the process of a run die with its worker, and not of Ctrl-C at the worker's terminal."""
+    os.setpgid(0, 0)
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @on.task_prerun.connect(weak=False)
@@ -90,37 +102,47 @@ def _tag_run(kwargs: dict[str, Any], **_: Any) -> None:
     with dg.DagsterInstance.get() as instance:
         run = instance.get_run_by_id(run_id)
         if run is not None and run.status in _NOT_BEGUN:
-            instance.add_run_tags(run_id, {WORKER_TAG: _id, HOST_TAG: _name})
+            instance.add_run_tags(run_id, {WORKER_TAG: _ID, HOST_TAG: _NAME})
 
 
-_NOT_BEGUN = (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING)
-_name = f"{os.uname().nodename}:{os.getpid()}"
+@on.task_postrun.connect(weak=False)
+def _end_on_sigterm(**_: Any) -> None:
+    """Undo what Dagster leaves: it sets SIGTERM to what SIGINT was, which Celery ignores."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-@on.worker_process_init.connect(weak=False)
-def _die_with_parent(**_: Any) -> None:
-    """Let the process of a run be killed when its worker dies, even from SIGKILL."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+class _Reporter:
+    """Gives a sign of life with each of Celery's heartbeats, and ends runs that were given up."""
 
+    def __init__(self) -> None:
+        self._beats = count(1)
+        self._consumer: Any = None
+        # Celery looks for receivers before the worker is ready.
+        on.heartbeat_sent.connect(self.give_sign, weak=False)
+        on.worker_ready.connect(self.begin, weak=False)
 
-@on.worker_ready.connect(weak=False)
-def _report(sender: Any, **_: Any) -> None:
-    """Give a sign of life with each of Celery's heartbeats, and end runs that were given up."""
-    client = connect()
-    queues = tuple(q.name for q in sender.task_consumer.queues)
+    def begin(self, sender: Any, **_: Any) -> None:
+        """Begin, when the worker takes runs."""
+        self._consumer, self._client = sender, connect()
+        self._queues = tuple(queue.name for queue in sender.task_consumer.queues)
+        self.give_sign()
 
-    def give_sign(**_: Any) -> None:
+    def give_sign(self, **_: Any) -> None:
+        """Give one."""
+        if self._consumer is None:
+            return
+        pool = self._consumer.pool
         runs = {_run_of(request.kwargs): request for request in tuple(at_work.active_requests)}
-        sign = own_sign(_id, queues, sender.pool.num_processes, tuple(runs), next(_beats))
+        sign = own_sign(_ID, self._queues, pool.num_processes, tuple(runs), next(self._beats))
         # Without a broker there is no sign; Celery connects again.
         with suppress(redis.RedisError):
-            for run_id in give(client, sign):
-                runs[run_id].terminate(sender.pool, signal="KILL")
+            for run_id in give(self._client, sign):
+                runs[run_id].terminate(pool, signal="KILL")
 
-    on.heartbeat_sent.connect(give_sign, weak=False)
-    give_sign()
+
+_reporter = _Reporter()
 
 
 def _run_of(kwargs: dict[str, Any]) -> str:
-    return str(kwargs["execute_job_args_packed"]["run_id"])
+    packed = kwargs["execute_job_args_packed"]
+    return str(unpack_value(packed, as_type=ExecuteRunArgs).run_id)

@@ -151,6 +151,8 @@ class Launcher(CeleryRunLauncher):
     def __init__(self, inst_data: Any = None) -> None:
         super().__init__(default_queue=celery_app.app.conf.task_default_queue, inst_data=inst_data)
         self.celery: Celery = celery_app.app
+        # The base class made another, which would be this process's.
+        self.celery.set_current()
 
     @classmethod
     def config_type(cls) -> Any:
