@@ -1,7 +1,9 @@
 """A cluster of this machine: Postgres, Redis, control plane and two hosts of workers."""
 
 import shutil
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 
 from contimg_resources.cli.platform import Platform, free_port
 from contimg_resources.cli.webserver import DagsterRun
+from contimg_resources.core.errors import PlatformError
 from contimg_resources.products.model import ObservationState
 from contimg_resources.products.store import ProductsStore
 from tests import postgres
@@ -24,6 +27,7 @@ import time
 import dagster as dg
 from contimg_assets.failures import told_to_dagster
 from contimg_assets.partitions import observation_mjd
+from contimg_resources.core.errors import PlatformError
 from contimg_resources.products.model import ObservationState
 from contimg_resources.steps.resource import RESOURCES, uses
 
@@ -117,8 +121,16 @@ class Cluster:
         self._ask(_LAUNCH, {"params": params})
         return key
 
+    def ask(self, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask the webserver, whose connections a restart of Postgres breaks once each."""
+        for _ in range(9):
+            with suppress(PlatformError):
+                return self.platform.graphql.query(query, variables)
+            time.sleep(0.5)
+        return self.platform.graphql.query(query, variables)
+
     def _ask(self, query: str, variables: dict[str, Any]) -> None:
-        (answer,) = self.platform.graphql.query(query, variables).values()
+        (answer,) = self.ask(query, variables).values()
         assert answer["__typename"].endswith("Success"), answer
 
     def release(self, key: str) -> None:
@@ -154,14 +166,17 @@ class Cluster:
                 all(self.imaged_by(key) for key in keys)
                 and all(run.over for key in keys for run in self.runs(key))
             ),
-            f"{', '.join(keys)}: {[str(r) for r in self.platform.runs()]}",
+            f"{', '.join(keys)}: {[(k, self.begun(k), self.imaged_by(k)) for k in keys]}",
             timeout_s,
             poll_s=0.5,
         )
 
     def runs(self, key: str) -> list[DagsterRun]:
         """Return Dagster's runs of an observation, newest first."""
-        return [run for run in self.platform.runs() if run.partition == key]
+        while True:
+            with suppress(PlatformError):
+                return [run for run in self.platform.runs() if run.partition == key]
+            time.sleep(0.5)
 
 
 @pytest.fixture(scope="session")

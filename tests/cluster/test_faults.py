@@ -137,7 +137,7 @@ def test_workers_are_listed_with_what_they_do(cluster: Cluster) -> None:
 
 def test_no_password_is_in_logs_tags_or_the_web_interface(cluster: Cluster) -> None:
     """Of the broker and of the database, after everything that happened to both."""
-    shown = cluster.platform.graphql.query(
+    shown = cluster.ask(
         "{ instance { info runLauncher { name } } runsOrError { ... on Runs { results { "
         "runConfigYaml tags { key value } eventConnection { events { "
         "... on MessageEvent { message } } } } } } }"
