@@ -22,9 +22,7 @@ import redis
 from celery import Celery
 from celery import signals as on
 from celery.worker import state as at_work
-from dagster._grpc.types import ExecuteRunArgs
-from dagster._serdes import unpack_value
-from dagster_celery.tasks import create_execute_job_task
+from dagster_celery.tasks import ExecuteRunArgs, create_execute_job_task, unpack_value
 from kombu import Exchange, Queue
 
 from contimg_assets.jobs import QUEUES

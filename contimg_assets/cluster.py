@@ -15,11 +15,7 @@ from typing import Any, Self
 
 import dagster as dg
 from celery import Celery
-from dagster._core.errors import DagsterUserCodeUnreachableError
-from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
-from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
-from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
-from dagster_celery.launcher import CeleryRunLauncher
+from dagster_celery.launcher import CeleryRunLauncher, CheckRunHealthResult, WorkerStatus
 from dagster_celery.tags import (
     DAGSTER_CELERY_QUEUE_TAG,
     DAGSTER_CELERY_RUN_PRIORITY_TAG,
@@ -27,7 +23,6 @@ from dagster_celery.tags import (
 )
 from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.event_log import PostgresEventLogStorage
-from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -47,7 +42,7 @@ _PRIORITIES = ((20, 0), (1, 3), (0, 6))
 _LAST_PRIORITY = 9
 
 
-class PostgresEventLog(MarkedEnds, PostgresEventLogStorage):  # type: ignore[misc]
+class PostgresEventLog(MarkedEnds, PostgresEventLogStorage):
     """Dagster's event log in Postgres."""
 
 
@@ -86,13 +81,13 @@ class PostgresStorage(DagsterPostgresStorage):
         return cls(url.get_secret_value(), inst_data=inst_data)
 
 
-class Coordinator(QueuedRunCoordinator):
+class Coordinator(dg.QueuedRunCoordinator):
     """Dagster's queue of runs, which gives each run its queue and priority on Celery."""
 
     _alive: Sequence[Sign] = ()
     _asked_s = -_ASK_S
 
-    def submit_run(self, context: SubmitRunContext) -> dg.DagsterRun:
+    def submit_run(self, context: dg.SubmitRunContext) -> dg.DagsterRun:
         """Put a run into the queue."""
         run = context.dagster_run
         self._instance.add_run_tags(
@@ -104,7 +99,7 @@ class Coordinator(QueuedRunCoordinator):
         )
         return super().submit_run(context)
 
-    def get_run_queue_config(self) -> RunQueueConfig:
+    def get_run_queue_config(self) -> Any:
         """Return the limits of runs in progress: what the workers of each queue can take.
 
         One more for each worker waits at the broker, so that a worker isn't idle between two runs.
@@ -162,13 +157,6 @@ class Launcher(CeleryRunLauncher):
     @cached_property
     def _watch(self) -> Watch:
         return Watch(connect(), load_settings().cluster.lost_after_s)
-
-    def launch_run(self, context: LaunchRunContext) -> None:
-        """Pass a run to the broker; while that is away, the run goes back into the queue."""
-        try:
-            super().launch_run(context)
-        except OperationalError as error:
-            raise DagsterUserCodeUnreachableError(f"the broker doesn't answer: {error}") from error
 
     def terminate(self, run_id: str) -> bool:
         """Cancel a run, which ends as cancelled and not as failed."""

@@ -236,6 +236,7 @@ def test_a_store_from_before_sub_bands_opens(tmp_path: Path) -> None:
     store.arrive(make_observation(tmp_path / "a.ms", MJD, signature="a"))
     store.close()
     with sqlite3.connect(file) as connection:
+        connection.execute("DROP TABLE superseded_runs")
         connection.execute("DROP TABLE sub_bands")
         connection.execute("UPDATE products_schema SET version_num = 'products_0007'")
     connection.close()
@@ -259,6 +260,7 @@ def test_absolute_paths_of_an_earlier_release_become_relative(
         store.close()
     with sqlite3.connect(file) as connection:
         for later in (
+            "DROP TABLE superseded_runs",
             "DROP TABLE sub_bands",
             "DROP TABLE product_files",
             "DROP TABLE products",
