@@ -42,16 +42,6 @@ def test_live_observations_go_before_waiting_old_ones(cluster: Cluster) -> None:
     assert all(len(cluster.begun(key)) == 1 for key in (*running, *old, live))
 
 
-def test_the_run_of_a_host_that_dies_is_taken_up_once(cluster: Cluster) -> None:
-    key = cluster.launch(held=True)
-    dead = cluster.host_of(key)
-    dead.kill()
-    cluster.release(key)
-    cluster.wait_until_imaged(key)
-    assert imaged_once_by_its_last_run(cluster, key, 2)
-    cluster.start_workers()
-
-
 @pytest.mark.parametrize("how", ["stopped", "cut off"])
 def test_what_a_host_writes_that_comes_back_is_refused(cluster: Cluster, how: str) -> None:
     """Its run goes on to its end, and can't tell that another has done its work."""
@@ -133,6 +123,16 @@ def test_workers_are_listed_with_what_they_do(cluster: Cluster) -> None:
     assert [(r["job"], r["partition"]) for r in busy["runs"]] == [("image_observation", key)]
     cluster.release(key)
     cluster.wait_until_imaged(key)
+
+
+def test_the_run_of_a_host_that_dies_is_taken_up_once(cluster: Cluster) -> None:
+    """Afterwards one host is left, for the tests below."""
+    key = cluster.launch(held=True)
+    dead = cluster.host_of(key)
+    dead.kill()
+    cluster.release(key)
+    cluster.wait_until_imaged(key)
+    assert imaged_once_by_its_last_run(cluster, key, 2)
 
 
 def test_no_password_is_in_logs_tags_or_the_web_interface(cluster: Cluster) -> None:
