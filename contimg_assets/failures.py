@@ -5,6 +5,7 @@ Doesn't: deciding what is transient (see `contimg_resources.core.errors`), nor a
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ _STEPS_OF_JOBS = {
 _UNREACHABLE = "failed to reach the user code server"
 _DEQUEUING = "unrecoverable error while dequeuing"
 _MARKED = "has been marked as failed"
+#: Dagster's message about a worker that is lost, around ours.
+_LOST = re.compile(r"Detected run worker status .*?'(.+)'\. Marking run")
 
 #: SQLAlchemy's and each driver's name for an error of the database rather than of the caller.
 _OF_DATABASE = "OperationalError"
@@ -178,6 +181,8 @@ def _reason_of_run(context: dg.RunFailureSensorContext) -> str:
     reason.
     """
     message = (context.failure_event.message or "").strip()
+    if lost := _LOST.match(message):
+        return _line(lost[1])
     if message and _MARKED not in message:
         return _line(message)
     kinds = {dg.DagsterEventType.ENGINE_EVENT, dg.DagsterEventType.RUN_FAILURE}

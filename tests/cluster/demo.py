@@ -83,6 +83,8 @@ def _night(state: Path, server: postgres.Server, broker: Redis, logs: Path) -> i
         "CONTIMG_CATALOGUE__REFERENCE": "simulated",
         "CONTIMG_CALIBRATION__PLOTMS": "false",
         "CONTIMG_ARRIVAL__SETTLE_AGE_S": "1",
+        # The mosaics of the hour are no part of it.
+        "CONTIMG_MOSAICS__WAIT_MIN": "600",
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
     os.environ.update(environment)
@@ -134,8 +136,11 @@ def _simulate(casa: Casa, settings: Settings) -> None:
 
 
 def _is_over(products: ProductsStore, platform: Platform) -> bool:
-    return is_over(products.list_observations(), DEMO_NIGHT) and all(
-        r.over for r in platform.runs() if r.partition
+    """Return whether the observations are imaged and their runs over; mosaics may follow."""
+    records = products.list_observations()
+    keys = {record.key for record in records}
+    return is_over(records, DEMO_NIGHT) and all(
+        r.over for r in platform.runs() if r.partition in keys
     )
 
 
