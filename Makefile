@@ -8,7 +8,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo up test coverage quick soak fuzz bench bench-sky bench-ese lint style format lock audit docs site clean
+.PHONY: help env demo demo-cluster up test coverage quick soak fuzz bench bench-sky bench-ese lint style format lock audit docs site clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ $(VENV)/.installed: requirements/lock.txt pyproject.toml requirements/make-env
 
 demo: env ## Real VLA data, a simulated DSA-110 night and a season of it through the platform.
 	@$(BIN)/contimg demo $(ARGS)
+
+demo-cluster: env ## The demo's night on two workers, one of which is killed: Postgres, Redis and Celery.
+	@$(BIN)/python -m tests.cluster.demo $(ARGS)
 
 up: env ## Serve the platform on your own directories until Ctrl-C.
 	@$(BIN)/contimg up $(ARGS)

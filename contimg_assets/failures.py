@@ -5,6 +5,7 @@ Doesn't: deciding what is transient (see `contimg_resources.core.errors`), nor a
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
 from contimg_resources.core.disk_space import FULL, REFUSED
-from contimg_resources.core.errors import ContimgError
+from contimg_resources.core.errors import ContimgError, RunSuperseded
 
 #: The steps of the jobs of observations, in their order.
 _STEPS_OF_JOBS = {
@@ -31,6 +32,8 @@ _STEPS_OF_JOBS = {
 _UNREACHABLE = "failed to reach the user code server"
 _DEQUEUING = "unrecoverable error while dequeuing"
 _MARKED = "has been marked as failed"
+#: Dagster's message about a worker that is lost, around ours.
+_LOST = re.compile(r"Detected run worker status .*?'(.+)'\. Marking run")
 
 #: SQLAlchemy's and each driver's name for an error of the database rather than of the caller.
 _OF_DATABASE = "OperationalError"
@@ -38,7 +41,7 @@ _STATEMENT = "\n[SQL:"
 #: The system's messages about a disk, in a failure that didn't come through our errors.
 _OF_DISK = tuple(os.strerror(number) for number in (*FULL, *REFUSED))
 
-_CAUSE = "cause"
+_CAUSE, _ERROR = "cause", "error"
 
 
 class Cause(StrEnum):
@@ -113,7 +116,7 @@ def _fail(
     failure = dg.Failure(
         description=words,
         # Dagster can't store our enumerations.
-        metadata={"error": type(error).__name__, _CAUSE: cause.value, **_metadata(details)},
+        metadata={_ERROR: type(error).__name__, _CAUSE: cause.value, **_metadata(details)},
         allow_retries=transient,
     )
     failure.__cause__ = error
@@ -125,11 +128,15 @@ def _fail(
 def failed_steps(context: dg.RunFailureSensorContext) -> list[FailedStep]:
     """Return each failed step of a run, or the interrupted step when none failed.
 
-    In a run without a failed step the process died, timed out or never started.
+    In a run without a failed step the process died, timed out or never started. A run that was
+    given up and came back has none: its end was told before, and another run does its work.
     """
     checks = _failed_checks(context)
     found = []
-    for event in context.get_step_failure_events():
+    events = context.get_step_failure_events()
+    if any(_name_of_error(event) == RunSuperseded.__name__ for event in events):
+        return []
+    for event in events:
         step = event.step_key or "run"
         reason = checks.get(step) or _reason(event)
         found.append(FailedStep(step, reason, _cause(event)))
@@ -174,6 +181,8 @@ def _reason_of_run(context: dg.RunFailureSensorContext) -> str:
     reason.
     """
     message = (context.failure_event.message or "").strip()
+    if lost := _LOST.match(message):
+        return _line(lost[1])
     if message and _MARKED not in message:
         return _line(message)
     kinds = {dg.DagsterEventType.ENGINE_EVENT, dg.DagsterEventType.RUN_FAILURE}
@@ -237,6 +246,12 @@ def _reason(event: dg.DagsterEvent) -> str:
         return "no reason was recorded"
     met = _met(data.error)
     return data.error.message.strip() if met is None else _line(_innermost(met))
+
+
+def _name_of_error(event: dg.DagsterEvent) -> str:
+    failure = event.step_failure_data.user_failure_data
+    told = failure.metadata.get(_ERROR) if failure else None
+    return "" if told is None else str(told.value)
 
 
 def _cause(event: dg.DagsterEvent) -> Cause:

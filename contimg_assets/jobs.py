@@ -1,4 +1,4 @@
-"""Jobs that the sensors and the schedule start, and their tags."""
+"""Jobs that the sensors and the schedule start, their tags, their queues on several machines."""
 
 import dagster as dg
 
@@ -19,6 +19,9 @@ PRIORITY_TAG = "dagster/priority"
 
 #: Integer MJD of the UTC day, to find a day's runs.
 DAY_TAG = "contimg/mjd_day"
+
+#: Queues of runs on several machines: solving and converting, imaging, all other work.
+QUEUES = ("casa", "imaging", "sky")
 
 # In-process: a step's heavy work is in a CASA process, and one process for each step would cost
 # five more seconds a run.
@@ -81,3 +84,28 @@ nightly_log = dg.build_schedule_from_partitioned_job(
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Writes the log of the UTC day that ended half an hour ago.",
 )
+
+
+_QUEUES_OF_ASSETS = {
+    "casa": {caltable_set.key, measurement_set.key},
+    "imaging": {calibrated_ms.key, image_5min.key},
+}
+_QUEUES_OF_JOBS = {
+    solve_job.name: "casa",
+    convert_job.name: "casa",
+    image_job.name: "imaging",
+}
+
+
+def queue_of(run: dg.DagsterRun) -> str:
+    """Return the queue of a run: that of the heaviest asset that it makes.
+
+    A run of `image_job` makes the MS too, where the observation arrived as sub-band files.
+    """
+    if run.job_name in _QUEUES_OF_JOBS:
+        return _QUEUES_OF_JOBS[run.job_name]
+    selected = run.asset_selection or frozenset()
+    for queue in ("imaging", "casa"):
+        if selected & _QUEUES_OF_ASSETS[queue]:
+            return queue
+    return "sky"

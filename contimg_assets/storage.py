@@ -115,7 +115,44 @@ class _Keys:
     all_of_them: frozenset[str]
 
 
-class EventLog(SqliteEventLogStorage):
+class MarkedEnds:
+    """An event log that holds back the end of a run until the run is marked as ended.
+
+    Dagster stores the failure of a run, and marks the run a moment later. Its daemon, which starts
+    interrupted runs again, reads these events; it would take an unmarked run for one in progress,
+    and never check it again.
+    """
+
+    has_instance: bool
+    _instance: dg.DagsterInstance
+
+    def get_logs_for_all_runs_by_log_id(
+        self,
+        after_cursor: int = -1,
+        dagster_event_type: dg.DagsterEventType | set[dg.DagsterEventType] | None = None,
+        limit: int | None = None,
+    ) -> Mapping[int, dg.EventLogEntry]:
+        """Return events by number, up to the first that ends a run not yet marked as ended."""
+        own: Any = super()
+        found: Mapping[int, dg.EventLogEntry] = own.get_logs_for_all_runs_by_log_id(
+            after_cursor, dagster_event_type, limit
+        )
+        ends = {e.run_id for e in found.values() if _ends_its_run(e)}
+        if not ends or not self.has_instance:
+            return found
+        runs = self._instance.get_runs(dg.RunsFilter(run_ids=list(ends)))
+        unmarked = {run.run_id for run in runs if not run.is_finished}
+        return dict(
+            takewhile(
+                lambda numbered: (
+                    numbered[1].run_id not in unmarked or not _ends_its_run(numbered[1])
+                ),
+                found.items(),
+            )
+        )
+
+
+class EventLog(MarkedEnds, SqliteEventLogStorage):
     """Dagster's event log, in which partition keys are read again only after a change.
 
     Parameters
@@ -155,33 +192,6 @@ class EventLog(SqliteEventLogStorage):
             super().add_dynamic_partitions(partitions_def_name, partition_keys)
         except RowExists:
             super().add_dynamic_partitions(partitions_def_name, partition_keys)
-
-    def get_logs_for_all_runs_by_log_id(
-        self,
-        after_cursor: int = -1,
-        dagster_event_type: dg.DagsterEventType | set[dg.DagsterEventType] | None = None,
-        limit: int | None = None,
-    ) -> Mapping[int, dg.EventLogEntry]:
-        """Return events by number, up to the first that ends a run not yet marked as ended.
-
-        Dagster stores the failure of a run, and marks the run a moment later. Its daemon, which
-        starts interrupted runs again, reads these events; it would take an unmarked run for one in
-        progress, and never check it again.
-        """
-        found = super().get_logs_for_all_runs_by_log_id(after_cursor, dagster_event_type, limit)
-        ends = {e.run_id for e in found.values() if _ends_its_run(e)}
-        if not ends or not self.has_instance:
-            return found
-        runs = self._instance.get_runs(dg.RunsFilter(run_ids=list(ends)))
-        unmarked = {run.run_id for run in runs if not run.is_finished}
-        return dict(
-            takewhile(
-                lambda numbered: (
-                    numbered[1].run_id not in unmarked or not _ends_its_run(numbered[1])
-                ),
-                found.items(),
-            )
-        )
 
     def dispose(self) -> None:
         """Close the connections."""

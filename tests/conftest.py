@@ -43,6 +43,7 @@ LONG_FILES = (
     "calibration/test_fast_flagging.py",
     "e2e/test_night.py",
     "e2e/test_faults.py",
+    "cluster/test_faults.py",
     "calibration/test_solve_engines.py",
     "imaging/test_rfi_image.py",
     "e2e/test_soak.py",

@@ -122,8 +122,11 @@ def certificate(directory: Path) -> None:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
-    """Provide a new server; it's gone afterwards."""
+def running(network: str = "") -> Iterator[Server]:
+    """Provide a new server; it's gone afterwards.
+
+    Hosts of `network` may reach it too, by every address of this machine.
+    """
     found = programs()
     assert found is not None
     # A socket's path is at most 107 characters.
@@ -151,10 +154,13 @@ def running() -> Iterator[Server]:
         )
         with (root / "data" / "postgresql.conf").open("a") as settings:
             settings.write(
-                f"port = {port}\nlisten_addresses = '127.0.0.1'\n"
+                f"port = {port}\nlisten_addresses = '{'*' if network else '127.0.0.1'}'\n"
                 f"unix_socket_directories = '{root}'\nfsync = off\nfull_page_writes = off\n"
                 "max_connections = 200\n"
             )
+        if network:
+            with (root / "data" / "pg_hba.conf").open("a") as allowed:
+                allowed.write(f"host all all {network} scram-sha-256\n")
         server = Server(root, port, found)
         server.start()
         try:

@@ -15,12 +15,13 @@ _PAGE = "docs/restore.md"
 _LINK = "(Background on this error at"
 
 
-def storage_trouble(state: Path, printed: str) -> str:
+def storage_trouble(state: Path | None, printed: str) -> str:
     """Return why Dagster's storage can't be opened, naming the damaged file.
 
-    `printed` is the output of the process that tried to open it.
+    `printed` is the output of the process that tried to open it; `state` is None for storage in
+    Postgres.
     """
-    damaged = list(damaged_databases(state))
+    damaged = list(damaged_databases(state)) if state else []
     if damaged:
         files = "; ".join(f"{path} is damaged ({why})" for path, why in damaged)
         return (
@@ -29,7 +30,8 @@ def storage_trouble(state: Path, printed: str) -> str:
             "with an empty one"
         )
     lines = [line for line in printed.splitlines() if line.strip() and _LINK not in line]
-    return f"Dagster's storage in {state} can't be made or read: {''.join(lines[-1:]).strip()}"
+    where = state or "Postgres"
+    return f"Dagster's storage in {where} can't be made or read: {''.join(lines[-1:]).strip()}"
 
 
 def damaged_databases(state: Path) -> Iterator[tuple[Path, str]]:

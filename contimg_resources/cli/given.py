@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from contimg_resources.core.errors import ConfigurationError
 from contimg_resources.core.surroundings import keep_private
 from contimg_resources.settings import Settings, load_settings
+from contimg_resources.settings.whole import file_of
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -67,6 +68,40 @@ def opened_workshop(settings: Settings) -> "Workshop":
     return Workshop.from_settings(settings)
 
 
+def check_shared(settings: Settings) -> None:
+    """Check that everything that several machines share is there.
+
+    Raises
+    ------
+    ConfigurationError
+        If a setting or a package is missing, or a store is a file.
+    PlatformError
+        If the broker doesn't answer.
+    """
+    needed = {
+        "cluster.dagster_url": settings.cluster.dagster_url,
+        "cluster.broker_url": settings.cluster.broker_url,
+        "registry_url": settings.registry_url if _is_server(settings.registry_url) else None,
+        "products_url": settings.products_url if _is_server(settings.products_url) else None,
+    }
+    if missing := [name for name, value in needed.items() if value is None]:
+        raise ConfigurationError(
+            f"several machines need {', '.join(missing)}: Dagster and both stores in Postgres, and "
+            "a Redis server as broker (docs/how-to/several-machines.md)"
+        )
+    try:
+        from contimg_assets.signs_of_life import check_broker
+    except ModuleNotFoundError as lacking:
+        raise ConfigurationError(
+            f"several machines need the Python package {lacking.name}: install contimg[cluster]"
+        ) from lacking
+    check_broker()
+
+
+def _is_server(url: str | None) -> bool:
+    return url is not None and file_of(url) is None
+
+
 @contextmanager
 def rehearsed(settings: Settings, dry_run: bool) -> Iterator[Settings]:
     """Yield the settings; for ``--dry-run`` with an empty state directory that is removed again.
@@ -83,13 +118,14 @@ def rehearsed(settings: Settings, dry_run: bool) -> Iterator[Settings]:
 
 @contextmanager
 def dagster_instance(settings: Settings) -> "Iterator[dg.DagsterInstance]":
-    """Yield the Dagster instance of a state directory; it is made if it doesn't exist."""
+    """Yield the Dagster instance of the settings; it is made if it doesn't exist."""
     import dagster as dg
 
     from contimg_resources.cli.platform import dagster_home
 
     os.environ["CONTIMG_STATE"] = str(settings.state)
-    with dg.DagsterInstance.from_config(str(dagster_home())) as instance:
+    home = dagster_home() / "cluster" if settings.cluster.is_set else dagster_home()
+    with dg.DagsterInstance.from_config(str(home)) as instance:
         yield instance
 
 

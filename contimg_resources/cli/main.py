@@ -43,6 +43,7 @@ from contimg_resources.cli import (
     uvh5,
     variability,
     why,
+    worker,
 )
 from contimg_resources.cli.arguments import StateDirectory
 from contimg_resources.cli.console import print_error
@@ -90,6 +91,8 @@ _PANELS: dict[str, dict[str, Any]] = {
     },
     "Operate": {
         "up": up.up,
+        "worker": worker.worker,
+        "workers": worker.workers,
         "dashboard": export.dashboard,
         "export": export.export,
         "why": why.why,

@@ -82,6 +82,28 @@ def dagster_home() -> Path:
     )
 
 
+def dagster_environment(home: Path, state: Path, *, cluster: bool) -> dict[str, str]:
+    """Return this process's environment with the variables of Dagster's processes.
+
+    Parameters
+    ----------
+    home : Path
+        See `dagster_home`.
+    state : Path
+        The state directory.
+    cluster : bool
+        Whether Dagster's instance is that of several machines.
+    """
+    return {
+        **os.environ,
+        **environment_of_children(StateLayout(state).scratch / "home"),
+        "DAGSTER_HOME": str(home / "cluster" if cluster else home),
+        "CONTIMG_STATE": str(state),
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
 def free_port() -> int:
     """Return a TCP port of the loopback interface that is free now."""
     with socket.socket() as probe:
@@ -106,6 +128,8 @@ class Platform:
         Serve without mutations; `start_sensors` is refused then.
     onlookers_port : int, optional
         Port of a second webserver, which refuses mutations; None: no second webserver.
+    cluster : bool
+        Whether runs are passed to workers on several machines.
 
     Attributes
     ----------
@@ -124,12 +148,14 @@ class Platform:
         home: Path | None = None,
         read_only: bool = False,
         onlookers_port: int | None = None,
+        cluster: bool = False,
     ) -> None:
         self.state = state.absolute()
         self.port = free_port() if port is None else port
         self.home = dagster_home() if home is None else home
         self.read_only = read_only
         self.onlookers_port = onlookers_port
+        self.cluster = cluster
         self.address = f"http://127.0.0.1:{self.port}"
         self.graphql = GraphQL(self.address)
         self._environment = dict(environment or {})
@@ -278,15 +304,12 @@ class Platform:
         return list_runs(self.graphql, limit)
 
     def _child_environment(self) -> dict[str, str]:
+        common = dagster_environment(self.home, self.state, cluster=self.cluster)
         return {
-            **os.environ,
-            **environment_of_children(StateLayout(self.state).scratch / "home"),
+            **common,
             **self._environment,
-            "DAGSTER_HOME": str(self.home),
-            "CONTIMG_STATE": str(self.state),
-            "DAGSTER_DISABLE_TELEMETRY": "yes",
+            **{name: common[name] for name in ("DAGSTER_HOME", "CONTIMG_STATE")},
             "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": str(_TICK_LIMIT_S),
-            "PYTHONUNBUFFERED": "1",
         }
 
     def _prepare_storage(self, before_s: float | None = None) -> None:
@@ -309,7 +332,10 @@ class Platform:
         )
         if result.returncode:
             raise PlatformError(
-                storage_trouble(self.state, result.stderr.strip() or result.stdout.strip())
+                storage_trouble(
+                    None if self.cluster else self.state,
+                    result.stderr.strip() or result.stdout.strip(),
+                )
             )
 
     def _follow_clock(self) -> None:

@@ -14,8 +14,8 @@ import typer
 
 from contimg_resources.cli.arguments import MsDirectory, StateDirectory, SubBandDirectory
 from contimg_resources.cli.console import progress, remark
-from contimg_resources.cli.given import environment_of, given_settings
-from contimg_resources.core.errors import PlatformError
+from contimg_resources.cli.given import check_shared, environment_of, given_settings
+from contimg_resources.core.errors import ConfigurationError, PlatformError
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -51,6 +51,13 @@ def up(
             help="Port on 127.0.0.1 of metrics for Prometheus (`/metrics`).",
         ),
     ] = None,
+    cluster: Annotated[
+        bool,
+        typer.Option(
+            "--cluster",
+            help="Be the control plane of several machines: `contimg worker` executes the runs.",
+        ),
+    ] = False,
     read_only: Annotated[
         bool,
         typer.Option("--read-only", help="Serve a web interface on which nothing can be started."),
@@ -61,6 +68,8 @@ def up(
     Ctrl-C or SIGTERM stop everything that was started; runs in progress end as failed and start
     again with the next platform. A Dagster process that dies or hangs is started again, at most
     five times within ten minutes; then the command ends with exit code 1.
+
+    With `--cluster` runs go on without this command, and are found again by the next.
 
     MS that arrive in `--ms-dir` are processed, and the correlator's sub-band files in `--uvh5-dir`.
 
@@ -75,6 +84,17 @@ def up(
     # A service manager's stop is as good an end as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings = given_settings(state=state, ms_dir=ms_dir, uvh5_dir=uvh5_dir)
+    if cluster != settings.cluster.is_set:
+        raise ConfigurationError(
+            "the settings name a database or broker for several machines (cluster.dagster_url, "
+            "cluster.broker_url): start the control plane with --cluster"
+            if settings.cluster.is_set
+            else "--cluster needs cluster.dagster_url and cluster.broker_url, such as "
+            "CONTIMG_CLUSTER__DAGSTER_URL and CONTIMG_CLUSTER__BROKER_URL "
+            "(docs/how-to/several-machines.md)"
+        )
+    if cluster:
+        check_shared(settings)
     settings.state.mkdir(parents=True, exist_ok=True)
     for removal in free_without_stores(settings):
         remark(f"the disk was full: removed {removal.path}, {removal.why}")
@@ -91,6 +111,7 @@ def up(
         environment=environment_of(settings),
         read_only=read_only,
         onlookers_port=onlookers,
+        cluster=cluster,
     )
     restarts: Counter[str] = Counter()
     measured = (

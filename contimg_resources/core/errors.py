@@ -127,6 +127,10 @@ class ProductsError(ContimgError):
     """A request that the products store can't fulfil."""
 
 
+class RunSuperseded(ProductsError):
+    """A write of a run that was given up, because its host was lost; another run does its work."""
+
+
 class StoreUnavailable(ContimgError):
     """A store that is locked, or on a disk that is full or doesn't respond: not damaged."""
 

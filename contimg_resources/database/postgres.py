@@ -1,7 +1,7 @@
-"""Copies of a store in Postgres, by Postgres's own programs.
+"""A store in Postgres: its connections, and its copies by Postgres's own programs.
 
-Belongs here: `pg_dump` and `pg_restore` of one store's tables, which may share a database with
-others. Doesn't: choosing what belongs to a backup, SQLite.
+Belongs here: time limits of a connection; `pg_dump` and `pg_restore` of one store's tables, which
+may share a database with others. Doesn't: choosing what belongs to a backup, SQLite.
 """
 
 import os
@@ -16,6 +16,34 @@ from contimg_resources.core.errors import ConfigurationError, ContimgError
 
 #: Ending of a copy's name.
 DUMP = ".dump"
+
+#: A host that stops or loses its network in a transaction would keep the lock of all writers: the
+#: server ends a transaction without a statement for this long, and each side notices when the
+#: other is gone.
+_NEVER_IDLE = (
+    "-c idle_in_transaction_session_timeout=60s -c tcp_keepalives_idle=30 "
+    "-c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
+)
+_KEEPALIVES = {
+    **{"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3},
+    "tcp_user_timeout": 60_000,
+}
+
+
+def engine(url: sa.URL, *, read_only: bool) -> sa.Engine:
+    """Return an engine whose connections neither hang nor hold a lock for more than a minute."""
+    given = url.query.get("options", "")
+    words = (
+        _NEVER_IDLE,
+        *(["-c default_transaction_read_only=on"] if read_only else []),
+        # Those of the user come last, and win.
+        *([given] if isinstance(given, str) else given),
+    )
+    return sa.create_engine(
+        url.difference_update_query(["options"]),
+        pool_pre_ping=True,
+        connect_args={**_KEEPALIVES, "options": " ".join(words)},
+    )
 
 
 def dump(url: sa.URL, tables: Iterable[str], target: Path) -> None:

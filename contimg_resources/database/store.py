@@ -431,8 +431,7 @@ def _make_engine(url: sa.URL, *, read_only: bool) -> sa.Engine:
 
 def _engine_for(url: sa.URL, *, read_only: bool) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
-        options = {"options": "-c default_transaction_read_only=on"} if read_only else {}
-        return sa.create_engine(url, pool_pre_ping=True, connect_args=options)
+        return postgres.engine(url, read_only=read_only)
     file = Path(str(url.database))
     if read_only and not os.access(file.parent, os.W_OK):
         query = {"uri": "true", "mode": "ro"}

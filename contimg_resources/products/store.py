@@ -5,11 +5,13 @@ Doesn't: their products (see `artefact_store`), making anything, deleting files,
 set applies (see the registry).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from contimg_resources.core.errors import ProductsError, ProductsUnavailable
+from contimg_resources.core.errors import ProductsError, ProductsUnavailable, RunSuperseded
 from contimg_resources.database import now_mjd
 from contimg_resources.database.records import between
 from contimg_resources.observations.model import Observation
@@ -36,7 +38,12 @@ from contimg_resources.products.recording import (
 from contimg_resources.products.rejections import Rejections
 from contimg_resources.products.rows import EVENTS, OBSERVATIONS
 from contimg_resources.products.sub_bands import SubBandProducts
-from contimg_resources.products.tables import metadata, observation_events, observations
+from contimg_resources.products.tables import (
+    metadata,
+    observation_events,
+    observations,
+    superseded_runs,
+)
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 #: Rows that are never removed: history entries, candidates and marks.
@@ -57,6 +64,9 @@ class ProductsStore(ArtefactStore):
         Whether to make a missing store; False: a `ProductsError`.
     read_only : bool
         Whether nothing is ever written.
+    run_id : str
+        The run that uses it; empty on the command line. Once the run is superseded, every write
+        raises `RunSuperseded`.
 
     Raises
     ------
@@ -64,7 +74,12 @@ class ProductsStore(ArtefactStore):
         If the database was written by a newer contimg or isn't a products store.
     """
 
-    def __init__(self, url: str, *, create: bool = True, read_only: bool = False) -> None:
+    #: The run that uses it.
+    run_id = ""
+
+    def __init__(
+        self, url: str, *, create: bool = True, read_only: bool = False, run_id: str = ""
+    ) -> None:
         super().__init__(
             url,
             what="products store",
@@ -76,6 +91,49 @@ class ProductsStore(ArtefactStore):
             size_sql=_SIZE_SQL,
             tables=metadata,
         )
+        self.run_id = run_id
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """Provide the connection of the only writer, unless its run is superseded."""
+        with super().write() as connection:
+            # In the transaction itself: what was given up before it began is refused.
+            self._refuse_superseded(connection)
+            yield connection
+
+    def supersede_run(self, run_id: str, reason: str) -> None:
+        """Refuse all further writes of a run; doing so twice changes nothing.
+
+        A write in progress is completed before.
+
+        Parameters
+        ----------
+        run_id : str
+            The run.
+        reason : str
+            The reason, for the run's own error message.
+        """
+        row = superseded_runs.c
+        with self.write() as connection:
+            if connection.scalar(sa.select(row.run_id).where(row.run_id == run_id)) is None:
+                values = {"run_id": run_id, "at_mjd": now_mjd(), "reason": reason}
+                connection.execute(sa.insert(superseded_runs).values(values))
+
+    def refuse_superseded(self) -> None:
+        """Raise `RunSuperseded` if the run that uses this store was given up."""
+        with self.read() as connection:
+            self._refuse_superseded(connection)
+
+    def _refuse_superseded(self, connection: sa.Connection) -> None:
+        if not self.run_id:
+            return
+        row = superseded_runs.c
+        reason = connection.scalar(sa.select(row.reason).where(row.run_id == self.run_id))
+        if reason is not None:
+            raise RunSuperseded(
+                f"run {self.run_id} was superseded ({reason}): its work isn't recorded",
+                run_id=self.run_id,
+            )
 
     @property
     def mosaics(self) -> MosaicProducts:

@@ -66,6 +66,15 @@ observation_events = sa.Table(
     sa.Index("ix_observation_events_key", "key"),
 )
 
+#: Runs that were given up: whatever they still do isn't recorded.
+superseded_runs = sa.Table(
+    "superseded_runs",
+    metadata,
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("at_mjd", sa.Double, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)
+
 #: Products: one row for each observation, kind and version.
 artefacts = sa.Table(
     "artefacts",

@@ -16,6 +16,7 @@ from contimg_resources.settings.observations import (
 )
 from contimg_resources.settings.platform import (
     AlertSettings,
+    ClusterSettings,
     DashboardSettings,
     ExportSettings,
     RetentionSettings,
@@ -37,6 +38,7 @@ __all__ = [
     "CalibrationSettings",
     "CasaSettings",
     "CatalogueSettings",
+    "ClusterSettings",
     "CutoutSettings",
     "DashboardSettings",
     "EseSettings",

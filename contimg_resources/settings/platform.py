@@ -1,4 +1,4 @@
-"""Settings of the platform: export, dashboard, alerts, sensors, retention.
+"""Settings of the platform: export, dashboard, alerts, sensors, retention, several machines.
 
 Belongs here: one model for each. Doesn't: data processing (see `.observations` and `.surveys`).
 """
@@ -153,3 +153,29 @@ class RetentionSettings(Section):
         "housekeeping` and `contimg up` remove when the disk is full: without any free space no "
         "store can be opened. 0: no reserve.",
     )
+
+
+class ClusterSettings(Section):
+    """Several machines: the addresses that control plane and workers share."""
+
+    dagster_url: SecretStr | None = Field(
+        None,
+        description="Postgres database of Dagster's storage: `postgresql://user@host/dagster`; "
+        "None: one machine.",
+    )
+    broker_url: SecretStr | None = Field(
+        None,
+        description="Redis server that passes runs to the workers: `redis://host:6379/0`, or "
+        "`rediss://` with TLS; None: one machine.",
+    )
+    lost_after_s: float = Field(
+        60.0,
+        ge=5,
+        description="A worker without a sign of life for this long is lost: its runs are started "
+        "again elsewhere.",
+    )
+
+    @property
+    def is_set(self) -> bool:
+        """Whether an address is set."""
+        return self.dagster_url is not None or self.broker_url is not None

@@ -29,6 +29,7 @@ from contimg_resources.settings.observations import (
 )
 from contimg_resources.settings.platform import (
     AlertSettings,
+    ClusterSettings,
     DashboardSettings,
     ExportSettings,
     RetentionSettings,
@@ -98,6 +99,7 @@ class Settings(BaseSettings):
     alerts: AlertSettings = AlertSettings()
     sensors: SensorSettings = SensorSettings()
     retention: RetentionSettings = RetentionSettings()
+    cluster: ClusterSettings = ClusterSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -180,14 +182,19 @@ class Settings(BaseSettings):
             mode="json",
             exclude_defaults=True,
             exclude_none=True,
-            exclude={"state": True, "alerts": {"webhook", "smtp_password", "ping_url"}},
+            exclude={
+                "state": True,
+                "alerts": {"webhook", "smtp_password", "ping_url"},
+                "cluster": {"dagster_url", "broker_url"},
+            },
         )
         for name in ("registry_url", "products_url"):
             if values.get(name):
                 values[name] = without_password(values[name])
         return (
-            "# Without secrets (alerts.webhook, alerts.smtp_password, alerts.ping_url, passwords\n"
-            f"# of databases).\n{tomlkit.dumps(values)}"
+            "# Without secrets (alerts.webhook, alerts.smtp_password, alerts.ping_url,\n"
+            "# cluster.dagster_url, cluster.broker_url, passwords of databases).\n"
+            f"{tomlkit.dumps(values)}"
         )
 
 

@@ -32,36 +32,52 @@ R = TypeVar("R")
 _RESOURCE: Any = dg.ResourceParam[Any]  # type: ignore[misc]
 
 
-#: How each part of a workshop is opened, from the resources that it needs; and its description.
-_PARTS: dict[str, tuple[Callable[[Any], Any], set[str], str]] = {
+#: Dagster's tag of the run of which a run is a repetition.
+_PARENT_TAG = "dagster/parent_run_id"
+
+
+def _open_products(context: dg.InitResourceContext) -> ProductsStore:
+    """Open the products store for a run, which supersedes the run that it repeats."""
+    run = context.run
+    store = ProductsStore(
+        context.resources.settings.products_address, run_id=run.run_id if run else ""
+    )
+    if run and (parent := run.tags.get(_PARENT_TAG)):
+        store.supersede_run(parent, f"run {run.run_id} repeats it")
+    return store
+
+
+#: How each part of a workshop is opened, given its resource's context; the parts that it needs; and
+#: its description.
+_PARTS: dict[str, tuple[Callable[[dg.InitResourceContext], Any], set[str], str]] = {
     "settings": (
         lambda _: prepared(load_settings()),
         set(),
         "Settings of this site, from its file and environment.",
     ),
     "registry": (
-        lambda others: open_registry(others.settings, others.casa),
+        lambda context: open_registry(context.resources.settings, context.resources.casa),
         {"settings", "casa"},
         "The calibration registry: caltable sets and their validity windows.",
     ),
     "products": (
-        lambda others: ProductsStore(others.settings.products_address),
+        _open_products,
         {"settings"},
         "The products store: observations with states, history and products; epochs; candidates, "
         "marks, alerts.",
     ),
     "casa": (
-        lambda others: open_casa(others.settings),
+        lambda context: open_casa(context.resources.settings),
         {"settings"},
         "CASA, in child processes with a time limit.",
     ),
     "calibrators": (
-        lambda others: open_calibrators(others.settings),
+        lambda context: open_calibrators(context.resources.settings),
         {"settings"},
         "The known calibrators.",
     ),
     "catalogues": (
-        lambda others: open_catalogues(others.settings),
+        lambda context: open_catalogues(context.resources.settings),
         {"settings"},
         "Catalogues of sources.",
     ),
@@ -73,7 +89,7 @@ def _resource(part: str) -> dg.ResourceDefinition:
 
     @dg.resource(config_schema={}, required_resource_keys=needed, description=description)
     def opened(context: dg.InitResourceContext) -> Iterator[Any]:
-        found = open_part(context.resources)
+        found = open_part(context)
         try:
             yield found
         finally:

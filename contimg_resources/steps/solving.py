@@ -192,6 +192,8 @@ def solve_observation(
         with suppress(OSError):
             directory.rmdir()
     result = timed.value
+    # The registry may be another database, which doesn't know.
+    workshop.products.refuse_superseded()
     new = _new_set(workshop, name, observation, calibrator, result, run_id)
     if result.failed:
         failed = workshop.registry.register_failed(new, result.reasons)

@@ -26,7 +26,12 @@ from contimg_assets.runs import (
     keys_to_ask,
     lost_requests,
 )
-from contimg_resources.core.errors import CasaCrashed, DiskRefused, NoValidCaltables
+from contimg_resources.core.errors import (
+    CasaCrashed,
+    DiskRefused,
+    NoValidCaltables,
+    RunSuperseded,
+)
 from contimg_resources.products.model import ObservationState
 from contimg_resources.steps.reprocessing import Which, choose_observations
 from contimg_resources.steps.starting import open_observations
@@ -363,6 +368,21 @@ def test_a_failure_that_is_told_late_takes_nothing_from_what_was_made_since(
         made.keys[0], ObservationState.IMAGED, step="image_5min", run_id="r2"
     )
     assert failure(instance, run, made)[0] is ObservationState.IMAGED
+
+
+def test_a_superseded_run_that_comes_back_changes_nothing(
+    instance: dg.DagsterInstance, made: Made
+) -> None:
+    run = submit(instance, "image:k:s:v", **arrived(made))
+    begin(instance, run, "calibrated_ms")
+    lost = "Detected run worker status FAILED: 'worker w1:7 gave no sign of life for 60 s'. Marking"
+    instance.report_run_failed(run, f"{lost} run {run.run_id} as failed.")
+    assert failure(instance, run, made)[2].startswith("worker w1:7 gave no sign of life for 60 s")
+    products = made.workshop.products
+    products.set_state(made.keys[0], ObservationState.IMAGED, step="image_5min", run_id="r2")
+    fail_in_step(instance, run, RunSuperseded(f"run {run.run_id} was superseded"))
+    assert failure(instance, run, made)[0] is ObservationState.IMAGED
+    assert products.history(made.keys[0])[-1].run_id == "r2"
 
 
 def test_a_calibrator_whose_solve_run_died_waits_for_another_set_and_names_the_cure(

@@ -40,17 +40,19 @@ VERBS = [
     "why",
     "verify",
     "up",
+    "worker",
+    "workers",
     "demo",
 ]
 
 
-UNTIL_STOPPED = {"up", "dashboard", "images watch"}
+UNTIL_STOPPED = {"up", "worker", "dashboard", "images watch"}
 READS_ONLY = {
     *("status", "why", "verify", "lightcurve", "catalogue list", "catalogue cone"),
     *("observation show", "observation list", "observation history", "calibrators list"),
     *("registry active", "registry list", "registry show", "registry verify", "alerts list"),
     *("lightcurves list", "lightcurves show", "candidates list", "candidates show"),
-    *("uvh5 show", "uvh5 group"),
+    *("uvh5 show", "uvh5 group", "workers"),
 }
 #: Their products are made from others, and the same command makes them again.
 MAKES_PRODUCTS = {

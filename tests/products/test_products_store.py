@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contimg_resources.core.errors import InvalidName, ProductsError
+from contimg_resources.core.errors import InvalidName, ProductsError, RunSuperseded
 from contimg_resources.products.model import (
     ArrivalOutcome,
     Artefact,
@@ -237,6 +237,7 @@ def test_a_store_from_before_sub_bands_opens(tmp_path: Path) -> None:
     store.close()
     with sqlite3.connect(file) as connection:
         connection.execute("DROP TABLE rejections")
+        connection.execute("DROP TABLE superseded_runs")
         connection.execute("DROP TABLE sub_bands")
         connection.execute("UPDATE products_schema SET version_num = 'products_0007'")
     connection.close()
@@ -261,6 +262,7 @@ def test_absolute_paths_of_an_earlier_release_become_relative(
     with sqlite3.connect(file) as connection:
         for later in (
             "DROP TABLE rejections",
+            "DROP TABLE superseded_runs",
             "DROP TABLE sub_bands",
             "DROP TABLE product_files",
             "DROP TABLE products",
@@ -278,3 +280,29 @@ def test_absolute_paths_of_an_earlier_release_become_relative(
     assert found == [moved / "incoming" / "a.ms", outside]
     assert [store.observation(r.key).path for r in store.list_observations()] == found
     assert store.find_by_path(moved / "incoming" / "a.ms") is not None
+
+
+def test_a_superseded_run_writes_nothing_more(
+    store: ProductsStore, address: str, tmp_path: Path
+) -> None:
+    mine = ProductsStore(address, run_id="r1")
+    mine.arrive(make_observation(tmp_path / "a.ms"), run_id="r1")
+    mine.refuse_superseded()
+    for _ in range(2):
+        store.supersede_run("r1", "its host gave no sign of life")
+    refused = [
+        lambda: mine.set_state(KEY, ObservationState.IMAGED, step="image_5min", run_id="r1"),
+        lambda: mine.put_artefacts(KEY, [Artefact(ArtefactKind.IMAGE, tmp_path / "a.fits")]),
+        lambda: mine.sub_bands.note(KEY, "s", "m"),
+        mine.refuse_superseded,
+    ]
+    for write in refused:
+        with pytest.raises(RunSuperseded, match="r1 was superseded"):
+            write()
+    assert store.get(KEY).state is ObservationState.ARRIVED
+    assert store.artefacts(KEY) == []
+    other = ProductsStore(address, run_id="r2")
+    other.set_state(KEY, ObservationState.IMAGED, step="image_5min", run_id="r2")
+    other.close()
+    assert [e.run_id for e in store.history(KEY)] == ["r1", "r2"]
+    mine.close()

@@ -9,7 +9,12 @@ import pytest
 from contimg_resources.casa import Casa
 from contimg_resources.catalogues.store import CatalogueStore
 from contimg_resources.cli.main import run
-from contimg_resources.core.errors import ConfigurationError, UnlistedPart, rejecting
+from contimg_resources.core.errors import (
+    ConfigurationError,
+    RunSuperseded,
+    UnlistedPart,
+    rejecting,
+)
 from contimg_resources.core.surroundings import published
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.store import CalibrationRegistry
@@ -143,3 +148,26 @@ def test_a_wrong_setting_fails_the_run_by_its_name(
     cause = caught.value.__cause__
     assert isinstance(cause, ConfigurationError)
     assert "imaging.robust" in cause.message
+
+
+def test_a_run_supersedes_the_run_that_it_repeats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTIMG_STATE", str(tmp_path))
+
+    @dg.asset
+    @uses("settings", "products")
+    def asks(workshop: Workshop) -> None:
+        workshop.products.refuse_superseded()
+
+    first = dg.materialize([asks], resources=RESOURCES)
+    address = Settings(state=tmp_path).products_address
+    before = ProductsStore(address, run_id=first.run_id)
+    before.refuse_superseded()
+    again = dg.materialize(
+        [asks], resources=RESOURCES, tags={"dagster/parent_run_id": first.run_id}
+    )
+    assert again.success
+    with pytest.raises(RunSuperseded, match=again.run_id):
+        before.refuse_superseded()
+    before.close()
