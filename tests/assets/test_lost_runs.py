@@ -174,7 +174,7 @@ def failure(
     """Let the sensor tell a failed run; return what is known of its observation then."""
     stored = instance.get_run_by_id(run.run_id)
     assert stored is not None
-    (entry,) = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+    *_, entry = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
     context = dg.build_run_status_sensor_context(
         sensor_name="run_failures",
         dagster_event=entry.get_dagster_event(),

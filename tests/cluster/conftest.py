@@ -16,7 +16,7 @@ from contimg_resources.core.errors import PlatformError
 from contimg_resources.products.model import ObservationState
 from contimg_resources.products.store import ProductsStore
 from tests import postgres
-from tests.cluster.hosts import PASSWORD, Host, Redis, hosts, wait_for
+from tests.cluster.hosts import NETWORK, PASSWORD, Host, Redis, hosts, wait_for
 from tests.products.conftest import make_observation
 
 ROOT = Path(__file__).parents[2]
@@ -201,7 +201,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     broker = Redis(free_port(), root / "redis.log")
     patch = pytest.MonkeyPatch()
     try:
-        with postgres.running("10.77.0.0/16") as server:
+        with postgres.running(NETWORK) as server:
             url = server.tcp_url(server.new_database())
             environment = {
                 "CONTIMG_STATE": str(state),

@@ -26,7 +26,7 @@ from contimg_resources.simulation.observation import SimulationRequest, simulate
 from contimg_resources.steps.in_casa import load_engines
 from contimg_resources.steps.workshop import Workshop
 from tests import postgres
-from tests.cluster.hosts import PASSWORD, Host, Redis, hosts
+from tests.cluster.hosts import NETWORK, PASSWORD, Host, Redis, hosts
 
 _RUNS = """
 query Runs {
@@ -60,7 +60,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="contimg-demo-cluster-") as temporary:
         state = (given.state or Path(temporary) / "state").absolute()
         state.mkdir(parents=True, exist_ok=True)
-        with postgres.running("10.77.0.0/16") as server:
+        with postgres.running(NETWORK) as server:
             broker = Redis(free_port(), Path(temporary) / "redis.log")
             try:
                 return _night(state, server, broker, Path(temporary))

@@ -21,8 +21,8 @@ from pathlib import Path
 from tests.processes import is_running
 
 PASSWORD = "open-sesame"
-#: Networks of hosts: 10.77.NUMBER.0/30, with this machine at .1 and the host at .2.
-_NETWORK = "10.77"
+#: The network of all hosts. Each has four addresses of it, others than in another run of tests.
+NETWORK = "10.0.0.0/8"
 
 
 def have_namespaces() -> bool:
@@ -77,7 +77,7 @@ def _answers(port: int) -> bool:
 class Host:
     """A host of workers."""
 
-    number: int  #: From 1 to 250.
+    number: int  #: From 1 to 60.
     environment: Mapping[str, str]  #: Of its processes.
     log: Path  #: Output of its worker.
     in_namespace: bool  #: Whether it is a network namespace.
@@ -91,7 +91,11 @@ class Host:
     @property
     def address(self) -> str:
         """The address of this machine as seen from it."""
-        return f"{_NETWORK}.{self.number}.1" if self.in_namespace else "127.0.0.1"
+        return self._address(1) if self.in_namespace else "127.0.0.1"
+
+    def _address(self, number: int) -> str:
+        pid = os.getpid()
+        return f"10.{64 + (pid >> 8) % 128}.{pid % 256}.{4 * self.number + number}"
 
     @property
     def _link(self) -> str:
@@ -108,7 +112,7 @@ class Host:
         _ip("link", "set", self._link, "up")
         within = ("-n", self.name)
         _ip(*within, "link", "set", "lo", "up")
-        _ip(*within, "addr", "add", f"{_NETWORK}.{self.number}.2/30", "dev", inner)
+        _ip(*within, "addr", "add", f"{self._address(2)}/30", "dev", inner)
         _ip(*within, "link", "set", inner, "up")
 
     def start_worker(self, *arguments: str) -> None:
