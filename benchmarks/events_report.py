@@ -62,6 +62,8 @@ def _goals(report: EventsReport) -> Iterator[tuple[str, str, str, bool]]:
     )
     for name, most in _GOAL_ALARMS.items():
         own_skies = [s for s in report.skies if s.sky.population.name == name]
+        if not own_skies:
+            continue
         n, years = sum(s.n_alarms for s in own_skies), sum(s.source_years for s in own_skies)
         yield (
             f"false alarms in 1000 source-years, sources {name}",
