@@ -154,7 +154,7 @@ class Source:
             errors = np.where(ignored, _IGNORED, logs.error)
             fits = self.noises.fit(LogCurves(logs.offsets, logs.mjd, logs.values, errors), columns)
             gains = fits.gains(min_amplitude(self.settings))
-            return np.maximum(evidence_for(fits.log_posterior, gains)[0], 0.0)
+            return np.asarray(np.maximum(evidence_for(fits.log_posterior, gains)[0], 0.0))
 
         def of_dip(ignored: Bools | bool = False) -> float:
             return float(evidence(columns[:, :1], ignored)[0] - trials_of(dip.width_days))
