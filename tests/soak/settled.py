@@ -252,7 +252,8 @@ def _of_observation(facts: Facts, key: str) -> Iterator[Finding]:
         yield Finding(Kind.BY_HAND, key, "is interrupted, and isn't started again")
     products = Counter((kind, version) for kind, version, _ in known.artefacts)
     for kind, n in Counter(kind for kind, _ in products).items():
-        if n > 1:
+        # Each sub-band is a version.
+        if n > 1 and not kind.startswith("sub_band_"):
             yield Finding(Kind.DOUBLED, key, f"{n} versions of {kind}")
     for product, n in products.items():
         if n > 1:
