@@ -179,7 +179,7 @@ class Cluster:
             time.sleep(0.5)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Give a cluster with a worker on each of two hosts, one run at once each."""
     if postgres.programs() is None or shutil.which("redis-server") is None:
