@@ -9,10 +9,13 @@ about a candidate is permanent; each later one cites it.
 
 import math
 import xml.etree.ElementTree as ElementTree
+from typing import Literal
+
+from pydantic import Field
 
 from contimg_resources.core.plain_text import plain_line
 from contimg_resources.core.times import isot_from_mjd
-from contimg_resources.export.model import FollowUp
+from contimg_resources.export.model import Document
 from contimg_resources.export.pages import (
     DEG_DECIMALS,
     MJD_DECIMALS,
@@ -58,6 +61,59 @@ _IN_DATA = {
     "spectral_change": ("", "spect.index", "Spectral index at minimum less the baseline's"),
     "spectral_change_error": ("", "stat.error;spect.index", "Its error"),
 }
+
+
+class FollowUp(Document):
+    """Report of a candidate for observers who follow it up; a file beside the candidate's card."""
+
+    document: Literal["follow_up"] = "follow_up"
+    id: str
+    ivorn: str = Field(description="Identifier of the VOEvent with the same contents.")
+    source_id: str
+    added_list: str | None = Field(
+        None, description="List of added light curves; null for the platform's own."
+    )
+    ra_deg: float | None = Field(description="ICRS; null for a light curve without a position.")
+    dec_deg: float | None
+    state: str
+    withdrawn: str = Field("", description="Why the candidate was withdrawn; else empty.")
+    mark: str = Field("", description="The current mark; empty if there is none.")
+    data_end_mjd: float = Field(description="End of the last day that was searched.")
+    phase: str = Field(description="At the end of the data: ingress, egress, over or withdrawn.")
+    phase_widths: float | None = Field(
+        description="Time from the epoch of minimum to the end of the data, in widths: -0.5 and "
+        "0.5 are half depth."
+    )
+    depth: float | None = Field(description="Fraction of the baseline that is missing.")
+    depth_error: float | None
+    width_days: float | None = Field(description="Full width at half depth.")
+    width_error_days: float | None
+    start_mjd: float = Field(description="Half depth at ingress.")
+    mid_mjd: float = Field(description="Epoch of minimum.")
+    mid_utc: str
+    mid_error_days: float | None
+    end_mjd: float = Field(description="Half depth at egress.")
+    end_utc: str
+    end_error_days: float | None
+    is_end_predicted: bool = Field(description="Whether the end is later than the data.")
+    baseline_return_mjd: float = Field(
+        description="When the source is back at its baseline: a width after the minimum."
+    )
+    baseline_mjy: float | None
+    baseline_error_mjy: float | None
+    minimum_mjy: float | None = Field(description="Flux density at the epoch of minimum.")
+    frequency_ghz: float | None = Field(
+        description="Centre of the band; null for an added light curve."
+    )
+    score: float | None
+    threshold: float | None
+    spectral_change: float | None = Field(
+        description="Spectral index at the minimum less that of the baseline."
+    )
+    spectral_change_error: float | None
+    template: str
+    url: str | None = Field(None, description="The candidate's card on the dashboard.")
+    finding_chart: str = Field(description="Name of the PNG file with the finding chart.")
 
 
 def follow_up(

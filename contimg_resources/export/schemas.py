@@ -6,7 +6,8 @@ Belongs here: the text of each schema. Doesn't: the models (see `model`), writin
 import json
 from typing import Any
 
-from contimg_resources.export.model import DOCUMENTS, SCHEMA_VERSION, Document, FollowUp
+from contimg_resources.export.follow_up import FollowUp
+from contimg_resources.export.model import DOCUMENTS, SCHEMA_VERSION, Document
 
 #: Models of all documents, and of the files beside them that have a schema too.
 _MODELS: dict[str, type[Document]] = {**DOCUMENTS, "follow_up": FollowUp}

@@ -14,8 +14,7 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from contimg_resources.export.follow_up import as_json, as_voevent, follow_up
-from contimg_resources.export.model import FollowUp
+from contimg_resources.export.follow_up import FollowUp, as_json, as_voevent, follow_up
 from contimg_resources.products.dips import DipEvidence, FittedDip
 from contimg_resources.products.events import CandidateRecord, CandidateState, Mark, MarkRecord
 from contimg_resources.settings import AlertSettings
