@@ -91,7 +91,7 @@ class Cluster:
         for host in self.hosts:
             if not host.processes:
                 host.start_worker("--concurrency", str(concurrency))
-        wait_for(lambda: len(self.alive()) == len(self.hosts), "workers", 60)
+        wait_for(lambda: len(self.alive()) == len(self.hosts), "workers", 200)
 
     def alive(self) -> list[Any]:
         """Return the signs of life of the last seconds."""
@@ -221,7 +221,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
                 with platform:
                     made = Cluster(platform, server, broker, two, products)
                     made.start_workers()
-                    platform.wait_until_ready()
+                    platform.wait_until_ready(300.0)
                     yield made
                 products.close()
     finally:

@@ -101,7 +101,7 @@ def _night(state: Path, server: postgres.Server, broker: Redis, logs: Path) -> i
         say("starting the control plane and two workers", None)
         for host in two:
             host.start_worker("--concurrency", "1")
-        platform.wait_until_ready()
+        platform.wait_until_ready(600.0)
         platform.start_sensors()
         say("simulating the observations", None)
         _simulate(workshop.casa, settings)
