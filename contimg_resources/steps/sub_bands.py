@@ -17,7 +17,6 @@ from contimg_resources.catalogues.store import Catalogue
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.errors import PhotometryFailed, ProductsError, rejecting
 from contimg_resources.core.keys import parse_mosaic_key
-from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.core.times import mjd_day
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.mosaics.model import MosaicFiles, MosaicRequest, TileFiles
@@ -385,6 +384,9 @@ def check_indices(
         words.append(f"spectral index of the flux scales {slope:+.2f} +- {slope_error:.2f}")
         measures["scale_index"] = slope
     if len(off) >= _LEAST_COMPARED:
+        # Compiled loops are beside it, and every run worker loads this module.
+        from contimg_resources.core.statistics import STD_OF_MAD
+
         median = float(np.median(off))
         scatter = STD_OF_MAD * float(np.median(np.abs(off - median)))
         error = _MEDIAN * scatter / np.sqrt(len(off))

@@ -126,7 +126,7 @@ def installed(tmp_path: Path) -> Path:
     checkout = Path(__file__).parents[2]
     for name in ("pyproject.toml", "README.md", "LICENSE", "dagster.yaml", "workspace.yaml"):
         shutil.copy(checkout / name, source)
-    for package in ("contimg_assets", "contimg_resources"):
+    for package in ("contimg_assets", "contimg_resources", "cluster"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(checkout / package, source / package, ignore=ignored)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]

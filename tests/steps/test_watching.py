@@ -31,15 +31,25 @@ class Incoming:
         self.known: dict[str, str] = {}
         self.read: list[str] = []
         self.memory = ScanCursor()
+        #: Reasons of the rejections that stand, as the products store would have them.
+        self.rejected: dict[str, str] = {}
         settings = Settings(
             state=root.parent, ms_dir=root, arrival=ArrivalSettings(settle_age_s=settle_age_s)
         )
         # Of a second delivery the first is elsewhere.
         first = SimpleNamespace(path=root, signature="first")
         self.known[str(first.path)] = first.signature
-        products = SimpleNamespace(known_signatures=lambda: self.known, get=lambda _key: first)
+        products = SimpleNamespace(
+            known_signatures=lambda: self.known,
+            get=lambda _key: first,
+            rejections=SimpleNamespace(update=self._note),
+        )
         # Any: it has what a scan uses of a workshop.
         self.workshop: Any = SimpleNamespace(settings=settings, products=products)
+
+    def _note(self, directory: Path, rejected: dict[str, str], *, standing: list[str]) -> None:
+        assert directory == self.root
+        self.rejected = {n: w for n, w in self.rejected.items() if n in standing} | rejected
 
     def arrive(self, _workshop: Any, path: Path, run_id: str | None = None) -> SimpleNamespace:
         self.read.append(path.stem)
