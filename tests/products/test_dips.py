@@ -62,8 +62,9 @@ def record(dip: FittedDip | None = None, evidence: DipEvidence | None = None) ->
 
 
 def test_stored_dips_and_evidence_are_read_as_they_were() -> None:
-    assert read_json(FittedDip, plain_json(asdict(DIP))) == DIP
-    assert read_json(DipEvidence, plain_json(asdict(EVIDENCE))) == EVIDENCE
+    # Their text: a number that isn't known isn't equal to itself.
+    assert repr(read_json(FittedDip, plain_json(asdict(DIP)))) == repr(DIP)
+    assert repr(read_json(DipEvidence, plain_json(asdict(EVIDENCE)))) == repr(EVIDENCE)
 
 
 def test_what_an_earlier_release_did_not_store_is_unknown() -> None:
@@ -94,7 +95,9 @@ def test_only_known_numbers_and_words_are_listed() -> None:
 def test_the_store_returns_a_candidate_as_it_was_recorded(store: ProductsStore) -> None:
     store.events.put_candidates([record(DIP, EVIDENCE)])
     (found,) = store.events.list_candidates()
-    assert (found.parameters, found.evidence, found.added_list) == (DIP, EVIDENCE, "mine")
+    # A number that isn't known isn't equal to itself.
+    told = (found.parameters, found.evidence, found.added_list)
+    assert repr(told) == repr((DIP, EVIDENCE, "mine"))
 
 
 def test_a_damaged_candidate_is_named(store: ProductsStore) -> None:
