@@ -80,7 +80,7 @@ def contents(copy: Path) -> set[str]:
 
 
 def restore(url: sa.URL, copy: Path) -> None:
-    """Replace the tables of a copy by what it holds, in one transaction.
+    """Restore the tables of a backup in one transaction; existing ones are replaced.
 
     Raises
     ------

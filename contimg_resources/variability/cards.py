@@ -183,7 +183,7 @@ def _points(curves: LightCurves, source_id: str) -> tuple[Floats, Floats, Floats
 
 
 #: Without a cutout, a finding chart shows this side; sources at most this far from the centre, in
-#: sides, are marked, and at most so many of them, the brightest, are named.
+#: sides, are marked; the names of the brightest are shown, at most this number.
 _CHART_ARCMIN, _NEAR_SIDES, _NAMED_ON_CHART = 30.0, 0.75, 8
 
 

@@ -39,7 +39,7 @@ _TAIL = 0.05
 #: smallest standard deviation in steps of the grid before.
 _CELLS, _REACH, _LEAST_STEPS, _GRIDS = (9, 9, 5), 3.0, 0.5, 2
 #: Lags of the structure function differ by this factor; the longest is half of the observed time,
-#: with at least so many pairs.
+#: with at least this number of pairs.
 _LAG_FACTOR, _LONGEST_LAG, _MIN_PAIRS = 1.5, 0.5, 10
 #: Draws of each light curve for the errors of its structure function.
 _DRAWS = 100

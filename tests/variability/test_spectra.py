@@ -335,7 +335,7 @@ def test_a_lens_is_told_from_a_grey_dip(dimmed: Any, fraction: float) -> None:
     pull = (value - fraction) / error
     assert abs(pull.mean()) < 0.2
     assert pull.std() == pytest.approx(1.0, abs=0.12)
-    # The evidence points to what it is, as strongly as its error allows.
+    # The evidence favours the true kind of dip, within its error.
     sign = 2 * fraction - 1
     assert np.median(sign * evidence) == pytest.approx(np.median(error**-2), rel=0.35)
     assert (sign * evidence > 0).mean() > 0.9
