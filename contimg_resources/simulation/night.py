@@ -33,9 +33,10 @@ from contimg_resources.simulation.observation import (
     pointings_deg,
     simulate_observation,
 )
-from contimg_resources.simulation.sky import REFERENCE_GHZ, sources_near
+from contimg_resources.simulation.sky import REFERENCE_GHZ, Source, sources_near
 from contimg_resources.simulation.spec import (
     DeadStyle,
+    EffectsSpec,
     FileFormat,
     GainSpec,
     RfiSpec,
@@ -74,6 +75,7 @@ class NightSpec:
     sky: SkySpec = field(default_factory=SkySpec)  #: Contents of the sky.
     gains: GainSpec = field(default_factory=GainSpec)  #: The antennas' imperfections.
     rfi: RfiSpec | None = None  #: Interference; None: none.
+    effects: EffectsSpec = field(default_factory=EffectsSpec)  #: Effects that spoil real images.
     dead_antennas: tuple[str, ...] = ()  #: Names of antennas without signal.
     dead_style: DeadStyle = DeadStyle.ZERO  #: Their data in the MS.
     sefd_jy: float | None = None  #: See `SimulationSpec`; None: the instrument's.
@@ -111,6 +113,7 @@ def plan_night(night: NightSpec) -> tuple[NightObservation, ...]:
         sky=night.sky,
         gains=night.gains,
         rfi=night.rfi,
+        effects=night.effects,
         dead_antennas=night.dead_antennas,
         dead_style=night.dead_style,
         weight_spectrum=night.weight_spectrum,
@@ -175,22 +178,35 @@ def simulate_night(
         )
 
 
+#: A survey with a beam of 45 arcsec (NVSS) lists sources down to this, Jy.
+_LISTED_JY = 2.5e-3
+
+
 def write_sky_list(night: NightSpec, path: Path) -> None:
-    """Write all sources of a night as a list (CSV) for ``contimg catalogue add``.
+    """Write the sources of a night as a survey lists them (CSV), for ``contimg catalogue add``.
 
     It holds name, position (ICRS, degrees), flux density (Jy) at a frequency (GHz) and spectral
-    index over the band.
+    index over the band. A double is one source at its middle; sources below 2.5 mJy are left out.
     """
-    known = {}
+    known: dict[str, dict[str, Source]] = {}
     for planned in plan_night(night):
         pointings = pointings_deg(planned.spec)
         for source in sources_near(planned.spec.sky, night.seed, pointings[:, 0], pointings[:, 1]):
-            known[source.name] = source
+            known.setdefault(source.part_of or source.name, {})[source.name] = source
     with path.open("w", newline="") as stream:
         rows = csv.writer(stream)
         rows.writerow(("name", "ra_deg", "dec_deg", "flux_jy", "reference_ghz", "spectral_index"))
-        for name, source in sorted(known.items()):
+        for name, parts in sorted(known.items()):
+            source, n = next(iter(parts.values())), len(parts)
+            flux_jy = n * float(source.model.flux_jy(REFERENCE_GHZ * 1e9))
+            # One lobe of a double at the edge of the sky isn't the source.
+            if flux_jy < _LISTED_JY or (source.part_of and n < 2):
+                continue
             ends_jy = source.model.flux_jy(_BAND_HZ)
-            flux_jy = float(source.model.flux_jy(REFERENCE_GHZ * 1e9))
             index = math.log(ends_jy[1] / ends_jy[0]) / math.log(_BAND_HZ[1] / _BAND_HZ[0])
-            rows.writerow((name, source.ra_deg, source.dec_deg, flux_jy, REFERENCE_GHZ, index))
+            ra_deg = source.ra_deg
+            if n > 1:
+                turned = [(p.ra_deg - ra_deg + 180) % 360 - 180 for p in parts.values()]
+                ra_deg = (ra_deg + float(np.mean(turned))) % 360
+            dec_deg = float(np.mean([p.dec_deg for p in parts.values()]))
+            rows.writerow((name, ra_deg, dec_deg, flux_jy, REFERENCE_GHZ, index))
