@@ -11,6 +11,24 @@ from contimg_resources.settings import ImagingSettings
 
 
 @dataclass(frozen=True)
+class ReferenceSource:
+    """A source of known position and flux density."""
+
+    name: str  #: Its name.
+    #: `ra_deg`, `dec_deg`: Position, ICRS degrees.
+    ra_deg: float
+    dec_deg: float
+    flux_jy: float  #: Flux density at `reference_ghz`, Jy.
+    reference_ghz: float  #: Reference frequency, GHz.
+    spectral_index: float  #: ``S ~ nu^spectral_index``.
+
+    def flux_at(self, frequency_hz: float) -> float:
+        """Return the flux density at a frequency (Hz), Jy."""
+        ratio = frequency_hz / (self.reference_ghz * 1e9)
+        return float(self.flux_jy * ratio**self.spectral_index)
+
+
+@dataclass(frozen=True)
 class ImageRequest:
     """An image to make."""
 
@@ -26,6 +44,8 @@ class ImageRequest:
     dish_diameter_m: float | None = None
     blockage_diameter_m: float | None = None
     min_snr: float = 6.0  #: Signal-to-noise ratio (local rms) above which sources are listed.
+    #: Known sources about the field, for in-field calibration (see `ImagingSettings.in_field`).
+    field_model: tuple[ReferenceSource, ...] = ()
     #: Entries for the FITS headers: ``caltable_set``, ``caltable_version`` and ``observation`` have
     #: dedicated keywords, everything else becomes HISTORY.
     provenance: dict[str, str] = field(default_factory=dict)
@@ -187,6 +207,39 @@ class ImageFiles:
 
 
 @dataclass(frozen=True)
+class InFieldSolution:
+    """One kind of gains that in-field calibration tried."""
+
+    kind: str  #: ``delays``, ``phases`` or ``amplitudes``.
+    adopted: bool  #: Whether they are applied: independent data improve.
+    #: Number of solution intervals in the observation; 0: none improves independent data.
+    n_intervals: int
+    #: Decrease of chi squared of the data that the solutions weren't made from.
+    improvement: float
+    #: Rms of the gains that are applied: delays in ns, phases in degrees, relative amplitudes.
+    rms: float
+
+
+@dataclass(frozen=True)
+class InFieldCalibration:
+    """The outcome of calibrating an observation by the known sources in its own field."""
+
+    applied: bool  #: Whether the image is made of refined visibilities.
+    why: str  #: The outcome in one sentence.
+    n_sources: int = 0  #: Number of sources in the model.
+    apparent_jy: float = 0.0  #: Sum of their flux densities through the primary beam, Jy.
+    #: Share of the signal that the model explains, before and with the solutions.
+    explained: tuple[float, float] = (0.0, 0.0)
+    solutions: tuple[InFieldSolution, ...] = ()  #: The kinds of gains, in the order of solving.
+    #: Antennas without signal in part of the observation, and the share of it that is left out.
+    lost: dict[str, float] = field(default_factory=dict)
+    #: Rms of the phase (degrees) and spread of the amplitude of each antenna's gains that are
+    #: applied, by antenna name.
+    phase_rms_deg: dict[str, float] = field(default_factory=dict)
+    amplitudes: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class SubBandImage:
     """The image of a part of the band."""
 
@@ -238,3 +291,4 @@ class ImageResult:
     sub_bands: tuple[SubBandImage, ...] = ()  #: Images of sub-bands, in order of frequency.
     #: Sub-bands that weren't imaged, by name, with the reasons.
     no_sub_bands: dict[str, str] = field(default_factory=dict)
+    in_field: InFieldCalibration | None = None  #: In-field calibration; None: not asked for.

@@ -232,6 +232,13 @@ class ImagingSettings(Section):
         description="Number of equal parts of the band that are imaged as well, for the spectra of "
         "sources and of their changes; 0: none.",
     )
+    in_field: bool = Field(
+        False,
+        description="Whether each observation is calibrated once more, by the reference "
+        "catalogue's sources in its own field (engine `fast`): delays, phases and amplitudes of "
+        "each antenna, applied only where data improve that the solution wasn't made from. Flux "
+        "densities keep the scale of the caltable set.",
+    )
     max_flagged_fraction: float = Field(
         0.6,
         gt=0,

@@ -222,6 +222,9 @@ def visibilities(n: int, seed: int = 1) -> Visibilities:
         values=np.zeros((n, 1), np.complex64),
         weight=weight,
         variance=0.5 * weight[:, 0],
+        first=np.zeros(n, np.int16),
+        second=np.ones(n, np.int16),
+        time_s=np.zeros(n),
     )
     return Visibilities(
         blocks=(block,),
@@ -233,6 +236,7 @@ def visibilities(n: int, seed: int = 1) -> Visibilities:
         start_mjd=6e4,
         end_mjd=6.1e4,
         origin={},
+        antenna_names=("1", "2"),
     )
 
 

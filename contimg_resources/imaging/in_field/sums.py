@@ -1,0 +1,175 @@
+"""Compare visibilities with a model of their field, in sums for each pair of antennas.
+
+Belongs here: the model's visibilities, and their products with the data. Doesn't: solving (see
+`solving`).
+
+The sums hold everything that a least-squares solution of antenna gains needs, so the visibilities
+are read once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.core.point_sources import direction_cosines, point_source_visibilities
+from contimg_resources.imaging.beam import separation_rad
+from contimg_resources.imaging.model import ReferenceSource
+from contimg_resources.imaging.visibilities import Block, Visibilities
+from contimg_resources.instrument.primary_beam import airy_power
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Complexes = NDArray[np.complex64]
+Integers = NDArray[np.int64]
+
+#: Parts of the band; even and odd ones are the halves that judge each other.
+N_PARTS = 16
+#: A baseline differs by less than this from the difference of its antennas' coordinates, metres.
+_SAME_M = 0.02
+
+
+@dataclass(frozen=True)
+class FieldSums:
+    """Sums over the visibilities of each integration, part of the band and pair of antennas.
+
+    Variances are those of the real or imaginary part of a visibility, so that the sums are free of
+    units.
+    """
+
+    #: Data times conjugate model over variance. Shape (integrations, parts, antennas, antennas),
+    #: Hermitian in the antennas.
+    product: Complexes
+    power: Singles  #: Squared modulus of the model over variance; same shape, symmetric.
+    #: Sum of the weights. Shape (integrations, antennas, antennas).
+    weight: Singles
+    parts_hz: Floats  #: Mean frequencies of the parts, Hz, ascending. Shape (parts,).
+    times_s: Floats  #: Times of the integrations, MJD in seconds. Shape (integrations,).
+    #: Squared modulus of the data over variance, less its expectation for noise alone.
+    signal: float
+
+
+def field_sums(
+    seen: Visibilities, sources: Sequence[ReferenceSource], dish_m: tuple[float, float]
+) -> FieldSums | str:
+    """Compare visibilities with a model of the sources, or return why it can't be done.
+
+    Parameters
+    ----------
+    seen : Visibilities
+        The visibilities.
+    sources : sequence of ReferenceSource
+        The sources of the model.
+    dish_m : (float, float)
+        Diameters of dish and blockage, metres: the model is seen through their beam.
+    """
+    times_s = np.unique(np.concatenate([b.time_s for b in seen.blocks]))
+    n_antennas = 1 + max(int(b.second.max(initial=0)) for b in seen.blocks)
+    n_antennas = max(n_antennas, 1 + max(int(b.first.max(initial=0)) for b in seen.blocks))
+    low, high = (f(f(b.channels_hz) for b in seen.blocks) for f in (min, max))
+    edges_hz = np.linspace(low, high * (1 + 1e-12), N_PARTS + 1)
+    parts = [np.searchsorted(edges_hz, b.channels_hz, side="right") - 1 for b in seen.blocks]
+    if len({int(p) for part in parts for p in part}) < N_PARTS:
+        return "its band has too few channels to be divided"
+    times = [np.searchsorted(times_s, b.time_s) for b in seen.blocks]
+    pairs = (len(times_s), n_antennas, n_antennas)
+    product = np.zeros((pairs[0], N_PARTS, *pairs[1:]), np.complex64)
+    power = np.zeros(product.shape, np.float32)
+    weight = np.zeros(pairs, np.float32)
+    signal, antennas = 0.0, _Antennas(n_antennas)
+    positions = np.array([(s.ra_deg, s.dec_deg) for s in sources]).T
+    cosines = np.stack(direction_cosines(*positions, *seen.phase_center_deg))
+    spectra = [_fluxes_jy(sources, b.channels_hz) for b in seen.blocks]
+    for t in range(len(times_s)):
+        rows = [np.flatnonzero(k == t) for k in times]
+        uvw_m = antennas.uvw_m(seen.blocks, rows)
+        if uvw_m is None:
+            return "its baselines aren't differences of antennas"
+        for block, some, part, flux_jy in zip(seen.blocks, rows, parts, spectra, strict=True):
+            if not len(some):
+                continue
+            pointing = seen.pointings_deg[int(block.field_ids[some[0]])]
+            away = separation_rad(*pointing, *positions)
+            beam = airy_power(away[None, :], block.channels_hz[:, None], *dish_m)
+            model = point_source_visibilities(flux_jy * beam, cosines, uvw_m, block.channels_hz)
+            signal += _add(
+                block, some, part, model, (product[t], power[t], weight[t]), seen.noise_scale
+            )
+    # The other half of each pair.
+    product += product.conj().swapaxes(2, 3)
+    power += power.swapaxes(2, 3)
+    weight += weight.swapaxes(1, 2)
+    return FieldSums(product, power, weight, 0.5 * (edges_hz[1:] + edges_hz[:-1]), times_s, signal)
+
+
+class _Antennas:
+    """Finds coordinates of antennas whose differences are the baselines of an integration."""
+
+    def __init__(self, n_antennas: int) -> None:
+        self._n = n_antennas
+        self._pairs: tuple[NDArray[np.int16], NDArray[np.int16]] | None = None
+        self._inverse: Floats
+
+    def uvw_m(self, blocks: Sequence[Block], rows: Sequence[Integers]) -> Floats | None:
+        """Return coordinates, metres, shape (antennas, 3); None: there are none.
+
+        `rows` are the rows of the integration in each block.
+        """
+        first, second, uvw_m = (
+            np.concatenate([getattr(b, name)[some] for b, some in zip(blocks, rows, strict=True)])
+            for name in ("first", "second", "uvw_m")
+        )
+        pairs = self._pairs
+        if pairs is None or not (
+            np.array_equal(pairs[0], first) and np.array_equal(pairs[1], second)
+        ):
+            self._pairs = first, second
+            counted = np.bincount(first.astype(np.int64) * self._n + second, minlength=self._n**2)
+            both = counted.reshape(self._n, self._n)
+            both = both + both.T
+            # The common origin is free.
+            self._inverse = np.linalg.pinv(np.diag(both.sum(axis=1)) - both, hermitian=True)
+        sums = [
+            np.bincount(first, uvw_m[:, k], self._n) - np.bincount(second, uvw_m[:, k], self._n)
+            for k in range(3)
+        ]
+        found = self._inverse @ np.stack(sums, axis=1)
+        if np.abs(found[first] - found[second] - uvw_m).max(initial=0.0) > _SAME_M:
+            return None
+        return np.asarray(found)
+
+
+def _fluxes_jy(sources: Sequence[ReferenceSource], frequencies_hz: Floats) -> Floats:
+    """Return flux densities without the beam, Jy, shape (frequencies, sources)."""
+    flux_jy, ghz, index = np.array(
+        [(s.flux_jy, s.reference_ghz, s.spectral_index) for s in sources]
+    ).T
+    return np.asarray(flux_jy * (frequencies_hz[:, None] / 1e9 / ghz) ** index)
+
+
+def _add(
+    block: Block,
+    rows: Integers,
+    part: Integers,
+    model: Complexes,
+    sums: tuple[Complexes, Singles, Singles],
+    noise_scale: float,
+) -> float:
+    """Add the rows of one integration of a block to the sums, and return their signal."""
+    product, power, weight = sums
+    first, second = block.first[rows], block.second[rows]
+    expected = model[:, first, second]
+    data, natural = block.values[rows].T, block.weight[rows].T
+    with np.errstate(divide="ignore"):
+        scale = 1.0 / (block.variance[rows] * np.float32(noise_scale**2))
+    per_variance = natural * np.where(np.isfinite(scale), scale, 0.0).astype(np.float32)
+    starts = np.flatnonzero(np.diff(part, prepend=-1))
+    weighted = per_variance * expected.conj()
+    product[part[starts][:, None], first, second] += np.add.reduceat(data * weighted, starts)
+    square = (weighted * expected).real
+    power[part[starts][:, None], first, second] += np.add.reduceat(square, starts)
+    weight[first, second] += per_variance.sum(axis=0)
+    # The real and the imaginary part of noise add one each.
+    squared = (per_variance * np.abs(data) ** 2).sum(dtype=np.float64)
+    return float(squared) - 2 * int(np.count_nonzero(per_variance))
