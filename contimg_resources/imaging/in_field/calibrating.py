@@ -20,9 +20,9 @@ from contimg_resources.instrument.primary_beam import airy_power
 
 #: The model has the brightest sources, which together have this share of the sum of all squared
 #: apparent flux densities; the others hardly change a gain ...
-_SHARE = 0.995
-#: ... and at most this number, because each costs time.
-_MOST_SOURCES = 80
+_SHARE = 0.9999
+#: ... but at least the first number of them, and at most the second, because each costs time.
+_LEAST_SOURCES, _MOST_SOURCES = 40, 80
 _UNITS = {"delays": "{:.2f} ns", "phases": "{:.1f} deg", "amplitudes": "{:.3f}"}
 
 
@@ -79,7 +79,8 @@ def _brightest(
     apparent_jy = np.array([s.flux_at(middle_hz) for s in sources]) * power
     order = np.argsort(-apparent_jy)
     squares = np.cumsum(apparent_jy[order] ** 2)
-    kept = order[: int(np.searchsorted(squares, _SHARE * squares[-1])) + 1][:_MOST_SOURCES]
+    enough = int(np.searchsorted(squares, _SHARE * squares[-1])) + 1
+    kept = order[: int(np.clip(enough, _LEAST_SOURCES, _MOST_SOURCES))]
     return tuple(sources[i] for i in kept), float(apparent_jy[kept].sum())
 
 

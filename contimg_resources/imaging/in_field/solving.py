@@ -21,12 +21,12 @@ Complexes = NDArray[np.complex128]
 
 _ITERATIONS = 40
 _CONVERGED = 1e-4
-#: Maximum errors of phases, amplitudes (relative) and of amplitudes that show a lost signal.
+#: Maximum errors of phases, and of amplitudes (relative).
 _PHASE_ERROR_RAD = 0.25
 _AMPLITUDE_ERROR = 0.04
-_LOST_ERROR = 0.12
-#: An antenna with less than this share of its amplitude has lost its signal.
-_LOST = 0.35
+#: An antenna whose data certainly have less than this share of the signal of others has lost it;
+#: and the maximum error of this share.
+_LOST, _LOST_ERROR = 0.25, 0.1
 #: If more than this share of the antennas seem lost, the model is wrong.
 _MOST_LOST = 0.2
 #: Number of divisions of an observation into solution intervals; the last is an integration each.
@@ -96,20 +96,21 @@ def solve_field(sums: FieldSums) -> FieldGains:
     product = sums.product.astype(np.complex128)
     power = sums.power.astype(np.float64)
     frequencies = sums.parts_hz - sums.parts_hz.mean()
-    # First, because a wrong delay looks like a lost signal.
-    delay_s, delays = _delays(product, power, frequencies)
-    turned = np.exp(2j * np.pi * delay_s[:, None] * frequencies[:, None])
-    product *= turned.conj()[..., :, None] * turned[..., None, :]
-    lost = _lost(product.sum(axis=1), power.sum(axis=1))
+    lost = _lost(sums.signal, sums.n_values)
     there = ~(lost[:, :, None] | lost[:, None, :])
     product *= there[:, None]
     power *= there[:, None]
     weight = sums.weight.astype(np.float64) * there
+    delay_s, delays = _delays(product, power, frequencies)
+    turned = np.exp(2j * np.pi * delay_s[:, None] * frequencies[:, None])
+    product *= turned.conj()[..., :, None] * turned[..., None, :]
     halves = _Halves(
         np.stack([product[:, k::2].sum(axis=1) for k in (0, 1)]),
         np.stack([power[:, k::2].sum(axis=1) for k in (0, 1)]),
     )
-    before = _explained(sums.product.sum(axis=1), sums.power.sum(axis=1), sums.signal)
+    # Each visibility is in the sums of two antennas.
+    signal = 0.5 * float(sums.signal[~lost].sum())
+    before = _explained(sums.product.sum(axis=1), sums.power.sum(axis=1), signal)
     phase, phases = _adopt("phases", halves, _phases, _PHASE_ERROR_RAD)
     halves = halves.corrected(phase)
 
@@ -121,7 +122,7 @@ def solve_field(sums: FieldSums) -> FieldGains:
         amplitude = _normalised(amplitude.real, weight).astype(np.complex128)
         spread = replace(spread, rms=float(np.std(amplitude.real[weight.sum(axis=2) > 0])))
     fitted = halves.divided(amplitude)
-    after = _explained(fitted.product.sum(axis=0), fitted.power.sum(axis=0), sums.signal)
+    after = _explained(fitted.product.sum(axis=0), fitted.power.sum(axis=0), signal)
     if after < _LEAST_EXPLAINED:
         return _none(sums, (delays, phases, spread), (before, after))
     n_used = int((weight.sum(axis=(0, 2)) > 0).sum())
@@ -328,36 +329,31 @@ def _normalised(amplitude: Floats, weight: Floats) -> Floats:
     return amplitude
 
 
-def _lost(product: Complexes, power: Floats) -> Bools:
-    """Return when antennas have no signal, shape (integrations, antennas)."""
-    n_times, n_antennas, _ = product.shape
-    nothing = np.zeros((n_times, n_antennas), bool)
-    finest = None
-    for groups in _groups(n_times):
-        a, b = ((groups @ s.reshape(n_times, -1)) for s in (product, power))
-        a, b = (s.reshape(len(groups), n_antennas, n_antennas) for s in (a, b))
-        information = b.sum(axis=2)
-        if not (information > 0).any():
+def _lost(signal: Floats, n_values: Floats) -> Bools:
+    """Return when antennas have no signal, shape (integrations, antennas).
+
+    Notes
+    -----
+    No model is needed: the signal of an antenna is the excess of its data's power over that of
+    noise. It is compared with the median of all antennas, in the shortest intervals that are
+    certain enough.
+    """
+    lost = np.zeros(signal.shape, bool)
+    for groups in _groups(len(signal)):
+        power, n = groups @ signal, groups @ n_values
+        there = n > 0
+        if not there.any():
             break
-        if np.median(information[information > 0]) ** -0.5 > _LOST_ERROR:
+        typical = np.median(np.where(there, power / np.where(there, n, 1), np.nan)[there])
+        # The power of a visibility of noise has the variance 4.
+        error = 2 / np.sqrt(np.where(there, n, 1))
+        if not np.median(error[there]) < _LOST_ERROR * typical:
             break
-        finest = groups, a, b
-    if finest is None:
-        return nothing
-    groups, a, b = finest
-    gain = _phases(a, b, groups)
-    pulled = np.abs(np.matmul(a, gain[:, :, None])[:, :, 0])
-    information = b.sum(axis=2)
-    there = information > 0
-    amplitude = np.where(there, pulled / np.where(there, information, 1.0), np.nan)
-    with np.errstate(invalid="ignore"):
-        relative = amplitude / np.nanmedian(amplitude, axis=1, keepdims=True)
-    # Noise alone has an amplitude of one error.
-    error = np.where(there, information, np.inf) ** -0.5
-    lost = np.where(there, relative < _LOST, False) & (error < _LOST_ERROR)
-    if lost.any(axis=0).sum() > max(1, _MOST_LOST * n_antennas):
-        return nothing
-    return np.asarray(lost[_which(groups)])
+        relative = power / np.where(there, n, 1) / typical
+        lost = (there & (relative + 2 * error / typical < _LOST))[_which(groups)]
+    if lost.any(axis=0).sum() > max(1, _MOST_LOST * signal.shape[1]):
+        return np.zeros(signal.shape, bool)
+    return lost
 
 
 def _delays(product: Complexes, power: Floats, frequencies: Floats) -> tuple[Floats, Adopted]:

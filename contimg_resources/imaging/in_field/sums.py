@@ -44,10 +44,13 @@ class FieldSums:
     power: Singles  #: Squared modulus of the model over variance; same shape, symmetric.
     #: Sum of the weights. Shape (integrations, antennas, antennas).
     weight: Singles
-    parts_hz: Floats  #: Mean frequencies of the parts, Hz, ascending. Shape (parts,).
+    #: Mean frequencies of the parts, weighted with `power`, Hz, ascending. Shape (parts,).
+    parts_hz: Floats
     times_s: Floats  #: Times of the integrations, MJD in seconds. Shape (integrations,).
-    #: Squared modulus of the data over variance, less its expectation for noise alone.
-    signal: float
+    #: Squared modulus of the data over variance, less its expectation for noise alone, over the
+    #: baselines of each antenna. Shape (integrations, antennas).
+    signal: Floats
+    n_values: Floats  #: Number of visibilities in it; same shape.
 
 
 def field_sums(
@@ -77,7 +80,8 @@ def field_sums(
     product = np.zeros((pairs[0], N_PARTS, *pairs[1:]), np.complex64)
     power = np.zeros(product.shape, np.float32)
     weight = np.zeros(pairs, np.float32)
-    signal, antennas = 0.0, _Antennas(n_antennas)
+    signal, n_values = np.zeros((2, len(times_s), n_antennas))
+    frequency, antennas = np.zeros(N_PARTS), _Antennas(n_antennas)
     positions = np.array([(s.ra_deg, s.dec_deg) for s in sources]).T
     cosines = np.stack(direction_cosines(*positions, *seen.phase_center_deg))
     spectra = [_fluxes_jy(sources, b.channels_hz) for b in seen.blocks]
@@ -93,14 +97,16 @@ def field_sums(
             away = separation_rad(*pointing, *positions)
             beam = airy_power(away[None, :], block.channels_hz[:, None], *dish_m)
             model = point_source_visibilities(flux_jy * beam, cosines, uvw_m, block.channels_hz)
-            signal += _add(
-                block, some, part, model, (product[t], power[t], weight[t]), seen.noise_scale
-            )
+            sums = _Sums(product[t], power[t], weight[t], frequency, signal[t], n_values[t])
+            sums.add(block, some, part, model, seen.noise_scale)
+    frequency /= np.maximum(power.sum(axis=(0, 2, 3), dtype=np.float64), 1e-30)
+    if not (frequency > 0).all():
+        return "parts of its band have no data"
     # The other half of each pair.
     product += product.conj().swapaxes(2, 3)
     power += power.swapaxes(2, 3)
     weight += weight.swapaxes(1, 2)
-    return FieldSums(product, power, weight, 0.5 * (edges_hz[1:] + edges_hz[:-1]), times_s, signal)
+    return FieldSums(product, power, weight, frequency, times_s, signal, n_values)
 
 
 class _Antennas:
@@ -148,28 +154,44 @@ def _fluxes_jy(sources: Sequence[ReferenceSource], frequencies_hz: Floats) -> Fl
     return np.asarray(flux_jy * (frequencies_hz[:, None] / 1e9 / ghz) ** index)
 
 
-def _add(
-    block: Block,
-    rows: Integers,
-    part: Integers,
-    model: Complexes,
-    sums: tuple[Complexes, Singles, Singles],
-    noise_scale: float,
-) -> float:
-    """Add the rows of one integration of a block to the sums, and return their signal."""
-    product, power, weight = sums
-    first, second = block.first[rows], block.second[rows]
-    expected = model[:, first, second]
-    data, natural = block.values[rows].T, block.weight[rows].T
-    with np.errstate(divide="ignore"):
-        scale = 1.0 / (block.variance[rows] * np.float32(noise_scale**2))
-    per_variance = natural * np.where(np.isfinite(scale), scale, 0.0).astype(np.float32)
-    starts = np.flatnonzero(np.diff(part, prepend=-1))
-    weighted = per_variance * expected.conj()
-    product[part[starts][:, None], first, second] += np.add.reduceat(data * weighted, starts)
-    square = (weighted * expected).real
-    power[part[starts][:, None], first, second] += np.add.reduceat(square, starts)
-    weight[first, second] += per_variance.sum(axis=0)
-    # The real and the imaginary part of noise add one each.
-    squared = (per_variance * np.abs(data) ** 2).sum(dtype=np.float64)
-    return float(squared) - 2 * int(np.count_nonzero(per_variance))
+@dataclass(frozen=True)
+class _Sums:
+    """The sums of one integration, see `FieldSums`; half of each pair."""
+
+    product: Complexes
+    power: Singles
+    weight: Singles
+    frequency: Floats
+    signal: Floats
+    n_values: Floats
+
+    def add(
+        self,
+        block: Block,
+        rows: Integers,
+        part: Integers,
+        model: Complexes,
+        noise_scale: float,
+    ) -> None:
+        """Add the rows of a block; `model` has the shape (columns, antennas, antennas)."""
+        first, second = block.first[rows], block.second[rows]
+        expected = model[:, first, second]
+        data, natural = block.values[rows].T, block.weight[rows].T
+        variance = block.variance[rows] * np.float32(noise_scale**2)
+        known = variance > 0
+        per_variance = natural * np.where(known, 1 / np.where(known, variance, 1), 0)
+        starts = np.flatnonzero(np.diff(part, prepend=-1))
+        weighted = per_variance * expected.conj()
+        product = np.add.reduceat(data * weighted, starts)
+        self.product[part[starts][:, None], first, second] += product
+        square = (weighted * expected).real
+        self.power[part[starts][:, None], first, second] += np.add.reduceat(square, starts)
+        self.weight[first, second] += per_variance.sum(axis=0)
+        by_column = square.sum(axis=1, dtype=np.float64) * block.channels_hz
+        self.frequency[part[starts]] += np.add.reduceat(by_column, starts)
+        n_values = np.count_nonzero(per_variance, axis=0)
+        # The real and the imaginary part of noise add one each.
+        signal = (per_variance * np.abs(data) ** 2).sum(axis=0) - 2 * n_values
+        for antennas in (first, second):
+            self.signal[:] += np.bincount(antennas, signal, len(self.signal))
+            self.n_values[:] += np.bincount(antennas, n_values, len(self.signal))
