@@ -224,6 +224,17 @@ def test_a_catalogue_of_another_field_changes_nothing() -> None:
     assert "explains" in outcome.why
 
 
+def test_amplitudes_do_not_imitate_what_the_model_lacks() -> None:
+    # Half of the brightest source is resolved: its other half is a point beside it.
+    halves = (
+        replace(SOURCES[0], flux_jy=0.5, dec_deg=SOURCES[0].dec_deg + 0.01),
+        replace(SOURCES[0], flux_jy=0.5, dec_deg=SOURCES[0].dec_deg - 0.01),
+    )
+    _, outcome = refined(observe((*halves, *SOURCES[1:]), phase_rad=PHASES, noise_jy=QUIET_JY))
+    assert 0.5 < outcome.explained[1] < 0.85
+    assert adopted(outcome) == {"phases"}
+
+
 def test_without_sources_or_antennas_the_reason_is_recorded() -> None:
     seen = observe()
     far = (replace(SOURCES[0], flux_jy=0.0),)

@@ -33,8 +33,9 @@ _MOST_LOST = 0.2
 _DIVISIONS = (1, 2, 4, 8, 12, 24)
 #: The improvement exceeds this many times its own scatter for gains that are noise.
 _SIGNIFICANT = 3.0
-#: The model has to explain this share of the signal, or it isn't that of this field.
-_LEAST_EXPLAINED = 0.5
+#: The model has to explain this share of the signal, or it isn't that of this field; and with
+#: phases alone this share for amplitudes, which otherwise imitate sources that are resolved.
+_LEAST_EXPLAINED, _LEAST_FOR_AMPLITUDES = 0.5, 0.85
 #: What the model doesn't explain, a share f of the signal, imitates gains of up to sqrt(f / N) with
 #: N antennas; gains smaller than this many times that aren't applied.
 _IMITATED = 0.35
@@ -121,6 +122,9 @@ def solve_field(sums: FieldSums) -> FieldGains:
     if spread.adopted:
         amplitude = _normalised(amplitude.real, weight).astype(np.complex128)
         spread = replace(spread, rms=float(np.std(amplitude.real[weight.sum(axis=2) > 0])))
+    explained = _explained(halves.product.sum(axis=0), halves.power.sum(axis=0), signal)
+    if explained < _LEAST_FOR_AMPLITUDES:
+        amplitude, spread = np.ones_like(phase), replace(spread, adopted=False, n_intervals=0)
     fitted = halves.divided(amplitude)
     after = _explained(fitted.product.sum(axis=0), fitted.power.sum(axis=0), signal)
     if after < _LEAST_EXPLAINED:

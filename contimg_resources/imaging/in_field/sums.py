@@ -26,6 +26,8 @@ Integers = NDArray[np.int64]
 
 #: Parts of the band; even and odd ones are the halves that judge each other.
 N_PARTS = 16
+#: Fewer parts with data can't.
+_LEAST_PARTS = 8
 #: A baseline differs by less than this from the difference of its antennas' coordinates, metres.
 _SAME_M = 0.02
 
@@ -39,7 +41,7 @@ class FieldSums:
     """
 
     #: Data times conjugate model over variance. Shape (integrations, parts, antennas, antennas),
-    #: Hermitian in the antennas.
+    #: Hermitian in the antennas. Parts without data are left out.
     product: Complexes
     power: Singles  #: Squared modulus of the model over variance; same shape, symmetric.
     #: Sum of the weights. Shape (integrations, antennas, antennas).
@@ -73,7 +75,7 @@ def field_sums(
     low, high = (f(f(b.channels_hz) for b in seen.blocks) for f in (min, max))
     edges_hz = np.linspace(low, high * (1 + 1e-12), N_PARTS + 1)
     parts = [np.searchsorted(edges_hz, b.channels_hz, side="right") - 1 for b in seen.blocks]
-    if len({int(p) for part in parts for p in part}) < N_PARTS:
+    if len({int(p) for part in parts for p in part}) < _LEAST_PARTS:
         return "its band has too few channels to be divided"
     times = [np.searchsorted(times_s, b.time_s) for b in seen.blocks]
     pairs = (len(times_s), n_antennas, n_antennas)
@@ -99,14 +101,17 @@ def field_sums(
             model = point_source_visibilities(flux_jy * beam, cosines, uvw_m, block.channels_hz)
             sums = _Sums(product[t], power[t], weight[t], frequency, signal[t], n_values[t])
             sums.add(block, some, part, model, seen.noise_scale)
-    frequency /= np.maximum(power.sum(axis=(0, 2, 3), dtype=np.float64), 1e-30)
-    if not (frequency > 0).all():
-        return "parts of its band have no data"
+    total = power.sum(axis=(0, 2, 3), dtype=np.float64)
+    used = total > 0
+    if used.sum() < _LEAST_PARTS:
+        return f"only {used.sum()} of {N_PARTS} parts of its band have data"
+    product, power = product[:, used], power[:, used]
     # The other half of each pair.
     product += product.conj().swapaxes(2, 3)
     power += power.swapaxes(2, 3)
     weight += weight.swapaxes(1, 2)
-    return FieldSums(product, power, weight, frequency, times_s, signal, n_values)
+    parts_hz = frequency[used] / total[used]
+    return FieldSums(product, power, weight, parts_hz, times_s, signal, n_values)
 
 
 class _Antennas:
