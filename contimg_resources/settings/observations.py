@@ -247,13 +247,16 @@ class ImagingSettings(Section):
         "fails.",
     )
     max_rms_ratio: float = Field(
-        3.0, gt=1, description="Maximum ratio of the measured rms to the expected noise."
+        3.0,
+        gt=1,
+        description="Maximum ratio of the measured rms to the expected one: thermal noise and "
+        "confusion, added in quadrature.",
     )
     max_dynamic_range: float = Field(
         1000.0,
         gt=1,
-        description="An rms up to the peak divided by this is always accepted: the field of a "
-        "bright calibrator is limited by dynamic range, not by noise.",
+        description="The peak divided by this is added, in quadrature, to the largest accepted "
+        "rms: the field of a bright calibrator is limited by dynamic range, not by noise.",
     )
     max_beam_elongation: float = Field(6.0, gt=1, description="Maximum bmaj / bmin.")
     min_beam_pixels: float = Field(2.0, gt=0, description="Minimum number of pixels across bmin.")

@@ -16,6 +16,7 @@ from contimg_resources.imaging.acceptance import (
     check_beam,
     check_fluxes,
     check_rms,
+    confusion_jy,
 )
 from contimg_resources.imaging.matching import MatchReport, match_image
 from contimg_resources.imaging.model import (
@@ -199,8 +200,13 @@ def check_image(
 ) -> tuple[Verdict, ...]:
     """Check an image: noise, beam, known fluxes, astrometry."""
     statistics = result.statistics
+    beam = statistics.beam
     noise = check_rms(
-        statistics.residual_rms_jy, statistics.expected_rms_jy, statistics.peak_jy, imaging
+        statistics.residual_rms_jy,
+        statistics.expected_rms_jy,
+        statistics.peak_jy,
+        imaging,
+        confusion_jy(result.frequency_hz, beam.major_arcsec, beam.minor_arcsec),
     )
     return (noise, *check_sky(result, known, imaging))
 
