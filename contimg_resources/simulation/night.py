@@ -6,7 +6,7 @@ Doesn't: one observation (see `contimg_resources.simulation.observation`).
 
 import csv
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -178,15 +178,17 @@ def simulate_night(
         )
 
 
-#: A survey with a beam of 45 arcsec (NVSS) lists sources down to this, Jy.
-_LISTED_JY = 2.5e-3
+#: A survey with a beam of 45 arcsec (NVSS) lists sources down to this, Jy, and lists the lobes of
+#: a double that are farther apart than its beam.
+_LISTED_JY, _SURVEY_BEAM_DEG = 2.5e-3, 45 / 3600
 
 
 def write_sky_list(night: NightSpec, path: Path) -> None:
     """Write the sources of a night as a survey lists them (CSV), for ``contimg catalogue add``.
 
     It holds name, position (ICRS, degrees), flux density (Jy) at a frequency (GHz) and spectral
-    index over the band. A double is one source at its middle; sources below 2.5 mJy are left out.
+    index over the band. A double narrower than 45 arcsec is one source at its middle; sources below
+    2.5 mJy are left out.
     """
     known: dict[str, dict[str, Source]] = {}
     for planned in plan_night(night):
@@ -196,17 +198,35 @@ def write_sky_list(night: NightSpec, path: Path) -> None:
     with path.open("w", newline="") as stream:
         rows = csv.writer(stream)
         rows.writerow(("name", "ra_deg", "dec_deg", "flux_jy", "reference_ghz", "spectral_index"))
-        for name, parts in sorted(known.items()):
-            source, n = next(iter(parts.values())), len(parts)
-            flux_jy = n * float(source.model.flux_jy(REFERENCE_GHZ * 1e9))
-            # One lobe of a double at the edge of the sky isn't the source.
-            if flux_jy < _LISTED_JY or (source.part_of and n < 2):
-                continue
+        for name, source in sorted(_as_listed(known)):
             ends_jy = source.model.flux_jy(_BAND_HZ)
+            flux_jy = float(source.model.flux_jy(REFERENCE_GHZ * 1e9))
             index = math.log(ends_jy[1] / ends_jy[0]) / math.log(_BAND_HZ[1] / _BAND_HZ[0])
-            ra_deg = source.ra_deg
-            if n > 1:
-                turned = [(p.ra_deg - ra_deg + 180) % 360 - 180 for p in parts.values()]
-                ra_deg = (ra_deg + float(np.mean(turned))) % 360
-            dec_deg = float(np.mean([p.dec_deg for p in parts.values()]))
-            rows.writerow((name, ra_deg, dec_deg, flux_jy, REFERENCE_GHZ, index))
+            if flux_jy >= _LISTED_JY:
+                rows.writerow((name, source.ra_deg, source.dec_deg, flux_jy, REFERENCE_GHZ, index))
+
+
+def _as_listed(known: Mapping[str, Mapping[str, Source]]) -> Iterator[tuple[str, Source]]:
+    """Yield sources with their names, from their components by name."""
+    for name, parts in known.items():
+        one, *others = parts.values()
+        if not one.part_of:
+            yield name, one
+            continue
+        # One lobe of a double at the edge of the sky isn't the source.
+        for other in others:
+            apart = separation_deg(one.ra_deg, one.dec_deg, other.ra_deg, other.dec_deg)
+            if apart > _SURVEY_BEAM_DEG:
+                yield from parts.items()
+                continue
+            level, *slopes = one.model.coefficients
+            east = (other.ra_deg - one.ra_deg + 180) % 360 - 180
+            yield (
+                name,
+                replace(
+                    one,
+                    ra_deg=(one.ra_deg + 0.5 * east) % 360,
+                    dec_deg=0.5 * (one.dec_deg + other.dec_deg),
+                    model=replace(one.model, coefficients=(level + math.log10(2), *slopes)),
+                ),
+            )
