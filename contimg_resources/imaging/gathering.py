@@ -83,8 +83,14 @@ class Moments:
         once = all(np.bincount(row[part]).max(initial=0) <= 1 for part in parts)
         if not once or not np.allclose(uvw_m, uvw_m[place][row], rtol=0, atol=_SAME_M):
             row = place = np.arange(n)
-        ids = (c[place].astype(np.int16) for c in (fields, first, second))
-        return cls(row, uvw_m[place], *ids, time_s[place])
+        return cls(
+            row=row,
+            uvw_m=uvw_m[place],
+            field_ids=fields[place].astype(np.int16),
+            first=first[place].astype(np.int16),
+            second=second[place].astype(np.int16),
+            time_s=time_s[place],
+        )
 
 
 @dataclass(frozen=True)

@@ -235,11 +235,26 @@ def test_amplitudes_do_not_imitate_what_the_model_lacks() -> None:
     assert adopted(outcome) == {"phases"}
 
 
+def test_windows_in_rows_of_their_own_count_as_those_in_one_row() -> None:
+    seen = observe(phase_rad=PHASES, noise_jy=QUIET_JY)
+    block = seen.blocks[0]
+    half = np.arange(N_CHANNELS) < N_CHANNELS // 2
+    both = [np.where(some, block.weight, 0).astype(np.float32) for some in (half, ~half)]
+    twice = {
+        name: np.concatenate([getattr(block, name)] * 2)
+        for name in ("uvw_m", "field_ids", "values", "variance", "first", "second", "time_s")
+    }
+    apart = replace(block, **twice, weight=np.concatenate(both))
+    one, other = refined(seen)[1], refined(replace(seen, blocks=(apart,)))[1]
+    assert one.solutions[1].improvement == pytest.approx(other.solutions[1].improvement, rel=1e-3)
+    assert one.phase_rms_deg == pytest.approx(other.phase_rms_deg, rel=1e-3)
+
+
 def test_without_sources_or_antennas_the_reason_is_recorded() -> None:
     seen = observe()
-    far = (replace(SOURCES[0], flux_jy=0.0),)
+    dark = (replace(SOURCES[0], flux_jy=0.0), replace(SOURCES[1], flux_jy=float("nan")))
     assert refined(seen, ())[1].why == "no known source is in the beam"
-    assert not refined(seen, far)[1].applied
+    assert refined(seen, dark)[1].why == "no known source is in the beam"
     block = seen.blocks[0]
     shaken = replace(block, uvw_m=block.uvw_m + RNG.normal(0, 1, block.uvw_m.shape))
     assert "differences of antennas" in refined(replace(seen, blocks=(shaken,)))[1].why

@@ -64,6 +64,7 @@ def _brightest(
     seen: Visibilities, sources: Sequence[ReferenceSource], dish_m: tuple[float, float]
 ) -> tuple[tuple[ReferenceSource, ...], float]:
     """Return the sources with the highest apparent flux densities, and their sum, Jy."""
+    sources = [s for s in sources if np.isfinite(s.flux_jy) and s.flux_jy > 0]
     if not sources:
         return (), 0.0
     ra, dec = np.array([(s.ra_deg, s.dec_deg) for s in sources]).T

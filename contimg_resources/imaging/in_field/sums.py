@@ -9,6 +9,7 @@ are read once.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -187,11 +188,11 @@ class _Sums:
         per_variance = natural * np.where(known, 1 / np.where(known, variance, 1), 0)
         starts = np.flatnonzero(np.diff(part, prepend=-1))
         weighted = per_variance * expected.conj()
-        product = np.add.reduceat(data * weighted, starts)
-        self.product[part[starts][:, None], first, second] += product
         square = (weighted * expected).real
-        self.power[part[starts][:, None], first, second] += np.add.reduceat(square, starts)
-        self.weight[first, second] += per_variance.sum(axis=0)
+        places = part[starts][:, None], first, second
+        _put(self.product, places, np.add.reduceat(data * weighted, starts))
+        _put(self.power, places, np.add.reduceat(square, starts))
+        _put(self.weight, places[1:], per_variance.sum(axis=0))
         by_column = square.sum(axis=1, dtype=np.float64) * block.channels_hz
         self.frequency[part[starts]] += np.add.reduceat(by_column, starts)
         n_values = np.count_nonzero(per_variance, axis=0)
@@ -200,3 +201,13 @@ class _Sums:
         for antennas in (first, second):
             self.signal[:] += np.bincount(antennas, signal, len(self.signal))
             self.n_values[:] += np.bincount(antennas, n_values, len(self.signal))
+
+
+def _put(sums: NDArray[Any], places: tuple[Any, ...], values: NDArray[Any]) -> None:
+    """Add values at the places of antenna pairs, the last two, which may be repeated."""
+    n = sums.shape[-1]
+    pairs = places[-2].astype(np.int64) * n + places[-1]
+    if len(np.unique(pairs)) < len(pairs):
+        np.add.at(sums, places, values)
+    else:
+        sums[places] += values
