@@ -165,7 +165,7 @@ def _taper(fwhm_arcsec: float, antenna_uvw_m: Floats, frequencies_hz: Floats) ->
     across_m = antenna_uvw_m[:, None, :2] - antenna_uvw_m[None, :, :2]
     wide = np.pi * np.radians(fwhm_arcsec / 3600) / speed_of_light
     exponent = (across_m**2).sum(axis=2) * (wide * frequencies_hz[:, None, None]) ** 2
-    return np.exp(-exponent / (4 * np.log(2))).astype(np.float32)
+    return np.asarray(np.exp(-exponent / (4 * np.log(2))), np.float32)
 
 
 def corrupted_visibilities(

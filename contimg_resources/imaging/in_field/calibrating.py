@@ -70,13 +70,10 @@ def _brightest(
     ra, dec = np.array([(s.ra_deg, s.dec_deg) for s in sources]).T
     fields = np.unique(np.concatenate([np.unique(b.field_ids) for b in seen.blocks]))
     middle_hz = float(np.mean(seen.channels_hz))
-    power = np.mean(
-        [
-            airy_power(separation_rad(*seen.pointings_deg[f], ra, dec), middle_hz, *dish_m)
-            for f in fields
-        ],
-        axis=0,
-    )
+    away = [
+        separation_rad(seen.pointings_deg[f, 0], seen.pointings_deg[f, 1], ra, dec) for f in fields
+    ]
+    power = np.mean([airy_power(each, middle_hz, *dish_m) for each in away], axis=0)
     apparent_jy = np.array([s.flux_at(middle_hz) for s in sources]) * power
     order = np.argsort(-apparent_jy)
     squares = np.cumsum(apparent_jy[order] ** 2)

@@ -204,24 +204,23 @@ def _adopt(
     nothing = np.ones((n_times, n_antennas), np.complex128)
     best = nothing, Adopted(kind, False, 0, 0.0, 0.0)
     for groups in _groups(n_times):
-        power = [halves.grouped(half, groups)[1] for half in (0, 1)]
-        information = np.sum(power, axis=0).sum(axis=2)
+        sums = [halves.grouped(half, groups) for half in (0, 1)]
+        information = (sums[0][1] + sums[1][1]).sum(axis=2)
         if not (information > 0).any():
             break
         error = 1 / np.sqrt(np.median(information[information > 0]))
         if error > largest_error:
             break
-        solved = [solve(*halves.grouped(half, groups), groups)[_which(groups)] for half in (0, 1)]
+        solved = [solve(*of_half, groups)[_which(groups)] for of_half in sums]
         gained = np.array([_gained(halves, 1 - half, solved[half]) for half in (0, 1)])
         n_solved = int((information > 0).sum())
         least = _SIGNIFICANT * np.sqrt(2.0 * n_solved)
         if gained.min() > 0 and gained.sum() > max(least, best[1].improvement):
-            product, level = (
-                sum(halves.grouped(half, groups)[k] for half in (0, 1)) for k in (0, 1)
-            )
-            gain = solve(product, level, groups)[_which(groups)]  # type: ignore[arg-type]
+            (a, b), (c, d) = sums
+            gain = solve(a + c, b + d, groups)[_which(groups)]
             # An antenna keeps its gain where independent data of its baselines improve.
-            useful = sum(_gained_by_antenna(halves, 1 - k, solved[k]) for k in (0, 1)) > 0
+            each = [_gained_by_antenna(halves, 1 - half, solved[half]) for half in (0, 1)]
+            useful = np.sum(each, axis=0) > 0
             gain = np.where(useful, gain, 1.0)
             spread = np.angle(gain[:, useful]) if useful.any() else np.zeros(1)
             best = (
@@ -248,7 +247,7 @@ def _groups(n_times: int) -> list[Floats]:
 
 def _which(groups: Floats) -> NDArray[np.intp]:
     """Return the group of each integration."""
-    return np.argmax(groups, axis=0)
+    return np.asarray(np.argmax(groups, axis=0), np.intp)
 
 
 def _gained(halves: _Halves, half: int, gain: Complexes) -> float:
@@ -368,20 +367,18 @@ def _delays(product: Complexes, power: Floats, frequencies: Floats) -> tuple[Flo
     n_times, n_antennas = len(product), product.shape[2]
     best = np.zeros((n_times, n_antennas)), Adopted("delays", False, 0, 0.0, 0.0)
     for groups in _groups(n_times)[:3]:
-        a, b = (
-            (groups @ s.reshape(n_times, -1)).reshape(len(groups), *product.shape[1:])
-            for s in (product, power)
-        )
+        shape = (len(groups), *product.shape[1:])
+        a: Complexes = (groups @ product.reshape(n_times, -1)).reshape(shape)
+        b: Floats = (groups @ power.reshape(n_times, -1)).reshape(shape)
         information = b.sum(axis=(1, 3))
         if not (information > 0).any() or np.median(information) <= 0:
             break
         if np.median(information) ** -0.5 > _PHASE_ERROR_RAD:
             break
-        gained, solved = np.zeros(2), []
+        gained = np.zeros(2)
         for half in (0, 1):
             mine, other = slice(half, None, 2), slice(1 - half, None, 2)
             delay_s = _delay(a[:, mine], b[:, mine], frequencies[mine])
-            solved.append(delay_s)
             gained[half] = _gained_by_delay(a[:, other], delay_s, frequencies[other])
         if gained.min() > 0 and gained.sum() > max(
             _SIGNIFICANT * np.sqrt(2.0 * information.size), best[1].improvement
@@ -393,6 +390,9 @@ def _delays(product: Complexes, power: Floats, frequencies: Floats) -> tuple[Flo
                 delay_s[_which(groups)],
                 Adopted("delays", bool(used.size), len(groups), float(gained.sum()), rms),
             )
+        else:
+            # A delay that changes within the observation shows in its mean, too.
+            break
     return best
 
 

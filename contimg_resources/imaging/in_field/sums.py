@@ -85,8 +85,8 @@ def field_sums(
     weight = np.zeros(pairs, np.float32)
     signal, n_values = np.zeros((2, len(times_s), n_antennas))
     frequency, antennas = np.zeros(N_PARTS), _Antennas(n_antennas)
-    positions = np.array([(s.ra_deg, s.dec_deg) for s in sources]).T
-    cosines = np.stack(direction_cosines(*positions, *seen.phase_center_deg))
+    ra_deg, dec_deg = np.array([(s.ra_deg, s.dec_deg) for s in sources]).T
+    cosines = np.stack(direction_cosines(ra_deg, dec_deg, *seen.phase_center_deg))
     spectra = [_fluxes_jy(sources, b.channels_hz) for b in seen.blocks]
     for t in range(len(times_s)):
         rows = [np.flatnonzero(k == t) for k in times]
@@ -96,8 +96,8 @@ def field_sums(
         for block, some, part, flux_jy in zip(seen.blocks, rows, parts, spectra, strict=True):
             if not len(some):
                 continue
-            pointing = seen.pointings_deg[int(block.field_ids[some[0]])]
-            away = separation_rad(*pointing, *positions)
+            ra0_deg, dec0_deg = seen.pointings_deg[int(block.field_ids[some[0]])]
+            away = separation_rad(ra0_deg, dec0_deg, ra_deg, dec_deg)
             beam = airy_power(away[None, :], block.channels_hz[:, None], *dish_m)
             model = point_source_visibilities(flux_jy * beam, cosines, uvw_m, block.channels_hz)
             sums = _Sums(product[t], power[t], weight[t], frequency, signal[t], n_values[t])
