@@ -1,16 +1,21 @@
 """In-field calibration on visibilities made here, by a plain sum over sources."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy.constants import speed_of_light
 
+from contimg_resources.casa import Casa
 from contimg_resources.imaging.in_field.calibrating import calibrate_in_field
-from contimg_resources.imaging.model import InFieldCalibration, ReferenceSource
+from contimg_resources.imaging.make import _refined, load_image_result, make_image
+from contimg_resources.imaging.model import ImageRequest, InFieldCalibration, ReferenceSource
 from contimg_resources.imaging.visibilities import Block, Visibilities
 from contimg_resources.instrument.primary_beam import airy_power
+from contimg_resources.settings import ImagingSettings
+from tests.imaging.imaging_steps import Sky
 
 N_ANTENNAS, N_TIMES, N_CHANNELS = 20, 12, 32
 HZ = np.linspace(1.315e9, 1.495e9, N_CHANNELS)
@@ -273,3 +278,27 @@ def test_phases_of_the_array_move_no_weight_and_amplitudes_move_it_as_their_squa
     block = better.blocks[0]
     expected = (AMPLITUDES[block.first] * AMPLITUDES[block.second]) ** 2
     assert np.corrcoef(ratio, expected)[0, 1] > 0.98
+
+
+def test_an_image_of_perfect_data_explains_them_and_records_it(
+    casa: Casa, sky: Sky, tmp_path: Path
+) -> None:
+    settings = ImagingSettings(in_field=True, image_size=400, sub_bands=0, niter=0)
+    request = ImageRequest(sky.ms, tmp_path / "x", "x", settings)
+    known = replace(request, field_model=tuple(sky.references))
+    outcome = casa.run(make_image, known, label="in-field").in_field
+    # UVW, signs, beams and fluxes of a simulated MS are those of the model.
+    assert outcome.explained[0] > 0.97
+    assert "delays" not in adopted(outcome)
+    assert max(s.rms for s in outcome.solutions) < 1.5
+    read = load_image_result(tmp_path / "x", "x")
+    assert read.in_field == outcome
+
+
+def test_an_engine_that_reads_the_ms_is_told_apart() -> None:
+    request = ImageRequest(Path("/a.ms"), Path("/b"), "x", field_model=SOURCES)
+    seen = observe()
+    same, outcome = _refined(seen, request, "wsclean", DISH_M)
+    assert same is seen
+    assert not outcome.applied
+    assert "'wsclean' reads the calibrated MS" in outcome.why
