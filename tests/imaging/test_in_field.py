@@ -287,6 +287,7 @@ def test_an_image_of_perfect_data_explains_them_and_records_it(
     request = ImageRequest(sky.ms, tmp_path / "x", "x", settings)
     known = replace(request, field_model=tuple(sky.references))
     outcome = casa.run(make_image, known, label="in-field").in_field
+    assert outcome is not None
     # UVW, signs, beams and fluxes of a simulated MS are those of the model.
     assert outcome.explained[0] > 0.97
     assert "delays" not in adopted(outcome)
