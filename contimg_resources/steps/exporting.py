@@ -173,6 +173,7 @@ def read_state(workshop: Workshop) -> PlatformState:
         structure=structure,
         candidates=products.events.list_candidates(),
         marks=products.events.list_marks(),
+        annotations=products.annotations.present(),
         cards=layout.candidates,
         cutouts_of=_cutouts_of(workshop),
         shortage=shortage(workshop.settings) or unwritable(workshop.settings),
