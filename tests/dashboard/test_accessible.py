@@ -1,0 +1,45 @@
+"""Every view has no violation of WCAG AA that axe-core finds."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from contimg_resources.settings import Settings
+from contimg_resources.steps.workshop import Workshop
+from tests.alerts.conftest import make_candidate
+from tests.dashboard.conftest import go, needs_browser
+from tests.dashboard.made_up_export import CANDIDATES, DIPPING, MadeUpExport
+from tests.dashboard.test_vetting import ask, serving
+from tests.dashboard.test_views import VIEWS
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory, export: MadeUpExport) -> Iterator[str]:
+    """The made-up year with a store, so with all forms."""
+    workshop = Workshop.from_settings(Settings(state=tmp_path_factory.mktemp("live")))
+    workshop.products.events.put_candidates([make_candidate(id=name) for name in CANDIDATES])
+    shown = {"CONTIMG_EXPORT__DIRECTORY": str(export.directory)}
+    with serving(workshop.settings.state, **shown) as address:
+        for kind in ("tag", "comment", "favourite"):
+            for subject, name in (("source", DIPPING), ("candidate", CANDIDATES[1])):
+                body = {"subject": subject, "id": name, "kind": kind, "text": "blend"}
+                assert ask(address, "POST", "annotations", body)[0] == 200
+        yield address
+
+
+@needs_browser
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_axe_core_finds_nothing(live: str, new_page: Callable[..., Any], theme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = new_page(1280 if theme == "dark" else 390, color_scheme=theme)
+    wrong = []
+    for route in VIEWS:
+        go(page, live, route)
+        found = axe.run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        wrong += [
+            f"{route}: {one['id']}: {node['html'][:200]}: {node['failureSummary']}"
+            for one in found
+            for node in one["nodes"]
+        ]
+    assert wrong == []
