@@ -71,7 +71,7 @@ export async function annotationsPart(subject, id) {
     const mine = found.favourite_of.includes(me.name);
     said.hidden = true;
     const tags = found.tags.map((t) => el("li", { class: "tag" }, el("span", { title: `by ${t.by}, ${t.utc}` }, t.text), me.name ? el("button", { type: "button", "aria-label": `Remove the tag ${t.text}`, click: () => send("tag", true)(t.text) }, "×") : null));
-    const star = me.name ? el("button", { type: "button", id: "favourite", "aria-pressed": String(mine), click: () => send("favourite", mine)("") }, mine ? "★ My favourite" : "☆ Add to my favourites") : null;
+    const star = me.name ? el("button", { type: "button", id: "favourite", "aria-pressed": String(mine), click: () => send("favourite", mine)("") }, el("span", { "aria-hidden": "true" }, mine ? "★ " : "☆ "), "My favourite") : null;
     const others = found.favourite_of.filter((name) => name !== me.name);
     part.replaceChildren(
       ...[
