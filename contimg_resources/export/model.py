@@ -464,7 +464,7 @@ class AnnotationItem(Part):
 class AnnotationsItem(Part):
     """Tags, favourites and comments of a source or candidate."""
 
-    subject: Literal["source", "candidate"]
+    subject: str = Field(description="`source` or `candidate`.")
     id: str
     tags: tuple[AnnotationItem, ...]
     favourite_of: tuple[str, ...] = Field(description="People whose favourite it is.")

@@ -5,22 +5,22 @@ from typing import Any
 
 import pytest
 
-from contimg_resources.settings import Settings
+from contimg_resources.settings import ExportSettings, Settings
 from contimg_resources.steps.workshop import Workshop
 from tests.alerts.conftest import make_candidate
-from tests.dashboard.conftest import go, needs_browser
+from tests.dashboard.conftest import ask, go, needs_browser, serving_here
 from tests.dashboard.made_up_export import CANDIDATES, DIPPING, MadeUpExport
-from tests.dashboard.test_vetting import ask, serving
 from tests.dashboard.test_views import VIEWS
 
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory, export: MadeUpExport) -> Iterator[str]:
     """The made-up year with a store, so with all forms."""
-    workshop = Workshop.from_settings(Settings(state=tmp_path_factory.mktemp("live")))
+    shown = ExportSettings(directory=export.directory)
+    settings = Settings(state=tmp_path_factory.mktemp("live"), export=shown)
+    workshop = Workshop.from_settings(settings)
     workshop.products.events.put_candidates([make_candidate(id=name) for name in CANDIDATES])
-    shown = {"CONTIMG_EXPORT__DIRECTORY": str(export.directory)}
-    with serving(workshop.settings.state, **shown) as address:
+    with serving_here(settings) as address:
         for kind in ("tag", "comment", "favourite"):
             for subject, name in (("source", DIPPING), ("candidate", CANDIDATES[1])):
                 body = {"subject": subject, "id": name, "kind": kind, "text": "blend"}

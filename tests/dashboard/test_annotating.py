@@ -14,14 +14,12 @@ from contimg_resources.cli.main import run
 from contimg_resources.products.annotations import Annotated
 from contimg_resources.products.events import Subject
 from contimg_resources.products.store import ProductsStore
-from contimg_resources.settings import Settings
+from contimg_resources.settings import DashboardSettings, ExportSettings, Settings
 from contimg_resources.steps.exporting import export_dashboard
 from contimg_resources.steps.workshop import Workshop
 from tests.alerts.conftest import make_candidate
-from tests.dashboard.conftest import go, needs_browser
-from tests.dashboard.conftest import serving as serving_files
+from tests.dashboard.conftest import ask, files_served_here, go, needs_browser, serving_here
 from tests.dashboard.made_up_export import CANDIDATES, DIPPING, HOSTILE, MadeUpExport
-from tests.dashboard.test_vetting import ask, serving
 
 MARKUP = '"><img src=x onerror=alert(1)>'
 TAG = {"subject": "source", "id": DIPPING, "kind": "tag", "text": "blend"}
@@ -43,10 +41,18 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+def settings_of(state: Path, export: MadeUpExport, **dashboard: Any) -> Settings:
+    return Settings(
+        state=state,
+        export=ExportSettings(directory=export.directory),
+        dashboard=DashboardSettings(**dashboard),
+    )
+
+
 @pytest.fixture(scope="module")
 def live(state: Path, export: MadeUpExport) -> Iterator[str]:
     """The made-up year, with a store to annotate."""
-    with serving(state, CONTIMG_EXPORT__DIRECTORY=str(export.directory)) as address:
+    with serving_here(settings_of(state, export)) as address:
         yield address
 
 
@@ -124,7 +130,7 @@ def test_a_candidate_is_tagged_and_everybody_sees_it(
     # A copy shows them, without forms.
     workshop = Workshop.from_settings(Settings(state=state))
     export_dashboard(workshop)
-    with serving_files(workshop.settings.export_dir) as address:
+    with files_served_here(workshop.settings.export_dir) as address:
         go(page, address, f"candidates/{name}")
         part = page.locator("#annotations")
         assert part.locator(".tag").text_content() == "lens?"
@@ -136,8 +142,7 @@ def test_a_candidate_is_tagged_and_everybody_sees_it(
 def test_somebody_signs_in_to_tag_a_source(
     state: Path, export: MadeUpExport, tokens: Path, new_page: Callable[..., Any]
 ) -> None:
-    shows = {"CONTIMG_EXPORT__DIRECTORY": str(export.directory)}
-    with serving(state, CONTIMG_DASHBOARD__TOKENS=str(tokens), **shows) as address:
+    with serving_here(settings_of(state, export, tokens=tokens)) as address:
         assert ask(address, "POST", "annotations", TAG)[0] == 403
         page = new_page()
         go(page, address, f"lightcurves/{DIPPING}")
@@ -148,7 +153,7 @@ def test_somebody_signs_in_to_tag_a_source(
         page.locator("#new-tag").press("Enter")
         page.locator(".tags li", has_text="by ada").wait_for()
     assert annotated(state, Subject.SOURCE, DIPPING).tags[-1].by == "Ada L"
-    with serving(state, "--read-only", **shows) as address:
+    with serving_here(settings_of(state, export), read_only=True) as address:
         assert ask(address, "POST", "annotations", TAG)[0] == 403
         go(page, address, f"lightcurves/{DIPPING}")
         page.locator(".tag", has_text="by ada").wait_for()

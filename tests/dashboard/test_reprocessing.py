@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 
-from contimg_resources.settings import Settings
+from contimg_resources.settings import DashboardSettings, Settings
 from contimg_resources.steps.exporting import export_dashboard
 from contimg_resources.steps.workshop import Workshop
-from tests.dashboard.conftest import go, needs_browser
-from tests.dashboard.test_vetting import ask, serving
+from tests.dashboard.conftest import ask, go, needs_browser, serving_here
 
 BODY = {"day": "2026-01-02", "only": "stale", "step": "image_5min"}
 
@@ -71,11 +70,15 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return workshop.settings.state
 
 
+def settings_of(state: Path, dagster_url: str) -> Settings:
+    return Settings(state=state, dashboard=DashboardSettings(dagster_url=dagster_url))
+
+
 @needs_browser
 def test_the_form_launches_a_run_in_dagster(state: Path, new_page: Callable[..., Any]) -> None:
     with answering() as dagster:
         url = f"http://127.0.0.1:{dagster.server_port}/"
-        with serving(state, CONTIMG_DASHBOARD__DAGSTER_URL=url) as address:
+        with serving_here(settings_of(state, url)) as address:
             page = new_page()
             go(page, address, "observations")
             page.locator("#reprocess").click()
@@ -101,8 +104,8 @@ def test_the_form_launches_a_run_in_dagster(state: Path, new_page: Callable[...,
 def test_nobody_else_reprocesses_anything(state: Path) -> None:
     today = datetime.now(UTC).date()
     with answering() as dagster:
-        url = {"CONTIMG_DASHBOARD__DAGSTER_URL": f"http://127.0.0.1:{dagster.server_port}"}
-        with serving(state, **url) as address:
+        settings = settings_of(state, f"http://127.0.0.1:{dagster.server_port}")
+        with serving_here(settings) as address:
             for headers in ({"x_contimg": None}, {"origin": "http://evil.example"}):
                 assert ask(address, "POST", "reprocess", BODY, **headers)[0] == 403
             for wrong in (
@@ -114,10 +117,10 @@ def test_nobody_else_reprocesses_anything(state: Path) -> None:
                 {"step": "caltable_set"},
             ):
                 assert ask(address, "POST", "reprocess", BODY | wrong)[0] == 400, wrong
-        with serving(state, "--read-only", **url) as address:
+        with serving_here(settings, read_only=True) as address:
             assert ask(address, "POST", "reprocess", BODY)[0] == 403
             assert ask(address, "GET", "reprocess")[1]["steps"] == []
         assert dagster.launched == []
-    with serving(state) as address:
+    with serving_here(Settings(state=state)) as address:
         assert ask(address, "GET", "reprocess")[1]["steps"] == []
         assert "no platform runs on" in ask(address, "POST", "reprocess", BODY)[1]["error"]

@@ -1,7 +1,6 @@
 """Marks made in the browser: by keyboard, by several people, and by nobody who shouldn't."""
 
 import hashlib
-import http.client
 import json
 import os
 import re
@@ -14,7 +13,6 @@ from dataclasses import replace
 from getpass import getuser
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -24,7 +22,7 @@ from contimg_resources.settings import Settings
 from contimg_resources.steps.exporting import export_dashboard
 from contimg_resources.steps.workshop import Workshop
 from tests.alerts.conftest import make_candidate
-from tests.dashboard.conftest import go, needs_browser, shown
+from tests.dashboard.conftest import ask, go, needs_browser, shown
 
 N = 10
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -58,23 +56,6 @@ def serving(state: Path, *options: str, **environment: str) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
-
-
-def ask(
-    address: str, method: str, what: str, body: Any = None, **headers: str | None
-) -> tuple[int, dict[str, Any], str]:
-    """Ask as the page does, but for the headers given; status, content and cookie."""
-    netloc = urlsplit(address).netloc
-    connection = http.client.HTTPConnection(netloc, timeout=30)
-    ours = {"x_contimg": "1", "origin": f"http://{netloc}", **headers}
-    sent = {k.replace("_", "-"): v for k, v in ours.items() if v is not None}
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    connection.request(method, f"/api/{what}", content, sent)
-    answer = connection.getresponse()
-    cookie = (answer.getheader("set-cookie") or "").partition(";")[0]
-    text = answer.read()
-    connection.close()
-    return answer.status, json.loads(text) if text.startswith(b"{") else {}, cookie
 
 
 def marks(state: Path) -> list[tuple[str, str, str, str]]:

@@ -14,8 +14,8 @@ import pytest
 from contimg_resources.export.directory import ExportDirectory, opened
 from contimg_resources.export.state import PlatformState
 from contimg_resources.export.writing import write_documents
-from contimg_resources.products.dips import DipEvidence
 from contimg_resources.products.annotations import Annotation, present
+from contimg_resources.products.dips import DipEvidence
 from contimg_resources.products.events import AnnotationKind, Mark, MarkRecord, Subject
 from tests.export.made_up import (
     MJD,
@@ -79,7 +79,7 @@ def test_an_empty_platform_is_exported_too(tmp_path: Path) -> None:
     export(tmp_path, nothing)
     found = read_export(tmp_path)
     assert {name: len(pages) for name, pages in found.items()} == dict.fromkeys(found, 1)
-    assert len(found) == 9
+    assert len(found) == 10
     assert found["index"][0].model_dump()["status"]["problems"] == ()
 
 
@@ -257,7 +257,7 @@ def test_readers_always_find_all_that_an_index_names(tmp_path: Path) -> None:
     for i in range(1, 4):
         export(tmp_path, platform_state(light_curves(3 + i, 2)), MJD + 0.3 * i)
         paths = [p["path"] for pages in json.loads(held)["pages"].values() for p in pages]
-        assert len(paths) == 8
+        assert len(paths) == 9
         assert all((tmp_path / path).is_file() for path in paths)
 
 
