@@ -154,6 +154,7 @@ def read_state(workshop: Workshop) -> PlatformState:
     start_mjd = (latest[0].mid_mjd if latest else 0.0) - workshop.settings.export.observation_days
     observations = tuple(products.list_observations(start_mjd=start_mjd))
     answers = _answers(workshop, observations)
+    applied = products.applied_sets(start_mjd=start_mjd)
     epochs = products.mosaics.list_epochs(EpochKind.MOSAIC, start_mjd=start_mjd)
     points, variability, damaged = with_added(layout, *read_measures(layout))
     structure, unreadable = read_structures(layout)
@@ -162,8 +163,8 @@ def read_state(workshop: Workshop) -> PlatformState:
         observations=observations,
         answers=answers,
         # Of several sets the last counts: the products were made in order of time.
-        applied={a.key: a for a in products.applied_sets(start_mjd=start_mjd)},
-        stale=frozenset(s.key for s in stale_observations(workshop, start_mjd=start_mjd)),
+        applied={a.key: a for a in applied},
+        stale=frozenset(s.key for s in stale_observations(workshop, asked=applied)),
         images=products.images(start_mjd=start_mjd),
         sets=_sets(workshop, answers, start_mjd),
         mosaics=products.mosaics.list(start_mjd=start_mjd),

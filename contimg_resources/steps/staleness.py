@@ -8,7 +8,7 @@ Adding, replacing or retiring a set changes the answer for some observations: ex
 found.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,13 +36,19 @@ class Stale:
 
 
 def stale_observations(
-    workshop: Workshop, *, start_mjd: float | None = None, end_mjd: float | None = None
+    workshop: Workshop,
+    *,
+    start_mjd: float | None = None,
+    end_mjd: float | None = None,
+    asked: Sequence[AppliedSet] | None = None,
 ) -> tuple[Stale, ...]:
     """Return the observations to which another set applies now, in order of time.
 
-    Mid-MJDs are in [start, end), days.
+    Mid-MJDs are in [start, end), days; `asked` are the applied sets of these observations where
+    they are known already.
     """
-    asked = workshop.products.applied_sets(start_mjd=start_mjd, end_mjd=end_mjd)
+    if asked is None:
+        asked = workshop.products.applied_sets(start_mjd=start_mjd, end_mjd=end_mjd)
     # The applied set fits the observation's layout. When it is the nearest of all layouts, it is
     # the nearest of that one, and the layout needn't be read. A damaged table doesn't change the
     # answer; `verify` finds it.

@@ -78,7 +78,7 @@ export async function annotationsPart(subject, id) {
         el("p", {}, star, others.length ? ` ★ Favourite of ${others.join(", ")}.` : null),
         tags.length ? el("ul", { class: "tags", "aria-label": "Tags" }, tags) : el("p", { class: "dim" }, "No tags."),
         me.name ? box("new-tag", "New tag", LONGEST_TAG, chosen, "tag", send("tag")) : null,
-        found.comments.length ? el("ol", { class: "marks", "aria-label": "Comments" }, found.comments.map((c) => el("li", {}, el("strong", {}, c.by), `, ${c.utc}`, el("p", { class: "prose" }, c.text)))) : el("p", { class: "dim" }, "No comments."),
+        found.comments.length ? el("ol", { class: "marks", "aria-label": "Comments" }, found.comments.map((c) => el("li", {}, el("strong", {}, c.by), `, ${c.utc.slice(0, 16).replace("T", " ")} UTC`, el("p", { class: "prose" }, c.text)))) : el("p", { class: "dim" }, "No comments."),
         me.name ? box("new-comment", "New comment", LONGEST_COMMENT, chosen, "comment", send("comment")) : null,
         said,
         // A candidate's card has this form for its marks.

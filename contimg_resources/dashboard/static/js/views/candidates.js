@@ -32,12 +32,12 @@ const COLUMNS = [
   { name: "Candidate", of: (c) => c.id, show: (c) => el("a", { class: "id", href: cardOf(c.id) }, c.id) },
   { name: "State", of: (c) => c.state, show: (c) => el("span", { class: `state ${c.state.replaceAll(" ", "-")}` }, c.state) },
   { name: "Mark", of: (c) => c.mark?.mark ?? "" , show: (c) => c.mark?.mark ?? "not marked" },
+  { name: "Tags", of: (c) => annotationsOf("candidate", c.id).tags.map((t) => t.text).join(" "), show: (c) => tagLine(annotationsOf("candidate", c.id)) },
   { name: "Score", of: (c) => c.score, show: (c) => digits(c.score), number: true },
   { name: "Threshold", of: (c) => c.threshold, show: (c) => digits(c.threshold), number: true },
   { name: "Depth", of: (c) => c.depth, show: (c) => percent(c.depth, 0), number: true },
   { name: "Width (days)", of: (c) => c.width_days, show: (c) => fixed(c.width_days, 1), number: true },
   { name: "Minimum (UTC)", of: (c) => c.mid_mjd, show: (c) => dayText(c.mid_mjd) },
-  { name: "Tags", of: (c) => annotationsOf("candidate", c.id).tags.map((t) => t.text).join(" "), show: (c) => tagLine(annotationsOf("candidate", c.id)) },
   { name: "Source", of: (c) => c.source_id, show: (c) => el("a", { class: "id", href: curveOf(c.source_id) }, c.source_id) },
 ];
 

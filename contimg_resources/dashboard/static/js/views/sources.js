@@ -75,8 +75,8 @@ export async function show(index, text) {
       { name: "Source", of: (r) => r.id, show: (r) => el("a", { class: "id", href: curveOf(r.id) }, r.id) },
       ...(near ? [{ name: "Separation", of: (r) => r.away, show: (r) => separationText(r.away), number: true }] : []),
       { name: "RA, Dec (ICRS)", of: (r) => r.ra, show: (r) => position(r.ra, r.dec) },
-      ...METRICS.map(([name, heading]) => ({ name: heading, of: cellOf(name), show: (r) => digits(sources[name][r.i]), number: true })),
       { name: "Tags", of: (r) => annotationsOf("source", r.id).tags.map((t) => t.text).join(" "), show: (r) => tagLine(annotationsOf("source", r.id)) },
+      ...METRICS.map(([name, heading]) => ({ name: heading, of: cellOf(name), show: (r) => digits(sources[name][r.i]), number: true })),
       { name: "Variable", of: (r) => (sources.is_variable[r.i] ? "yes" : "") },
     ];
     said.textContent = `${counted(shown.rows.length, "sources")} of ${sources.source_id.length.toLocaleString("en")}${near ? ` within ${separationText((number(chosen.radius) ?? 10) / 60)} of ${position(near.ra, near.dec)}` : ""}`;
