@@ -82,9 +82,10 @@ def build_defs(
     known = settings or load_settings()
     pace = known.sensors
     found = dg.load_definitions_from_modules(_MODULES)
+    assets = [a for a in found.assets or () if isinstance(a, dg.AssetsDefinition | dg.AssetSpec)]
     return dg.Definitions.merge(
         dg.Definitions(
-            assets=dg.map_asset_specs(_linking(known), found.assets or ()),
+            assets=dg.map_asset_specs(_linking(known), assets),
             asset_checks=found.asset_checks,
             jobs=found.jobs,
             schedules=found.schedules,

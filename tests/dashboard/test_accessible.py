@@ -37,7 +37,7 @@ CONTRAST = {"type": "rule", "values": ["color-contrast"]}
 def test_axe_core_finds_nothing(live: str, new_page: Callable[..., Any]) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = new_page()
-    wrong = []
+    wrong: list[str] = []
 
     def look(where: str, **options: Any) -> None:
         found = axe.run(page, CONTEXT, {"resultTypes": ["violations"], **options}).response

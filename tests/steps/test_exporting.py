@@ -46,6 +46,7 @@ def test_a_state_is_exported(made: Made) -> None:
         "sources": 10,
         "variables": 1,
         "candidates": 1,
+        "annotations": 0,
         "light_curves": 10,
     }
     assert exported.n_pages == 8
