@@ -31,7 +31,7 @@ from contimg_resources.steps.disk_space import shortage, unwritable
 from contimg_resources.steps.looking_up import Answer, look_up_records
 from contimg_resources.steps.origin import software
 from contimg_resources.steps.recording import finished
-from contimg_resources.steps.staleness import stale_observations
+from contimg_resources.steps.staleness import stale_among
 from contimg_resources.steps.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def read_state(workshop: Workshop) -> PlatformState:
         answers=answers,
         # Of several sets the last counts: the products were made in order of time.
         applied={a.key: a for a in applied},
-        stale=frozenset(s.key for s in stale_observations(workshop, asked=applied)),
+        stale=frozenset(s.key for s in stale_among(workshop, applied)),
         images=products.images(start_mjd=start_mjd),
         sets=_sets(workshop, answers, start_mjd),
         mosaics=products.mosaics.list(start_mjd=start_mjd),

@@ -36,19 +36,19 @@ class Stale:
 
 
 def stale_observations(
-    workshop: Workshop,
-    *,
-    start_mjd: float | None = None,
-    end_mjd: float | None = None,
-    asked: Sequence[AppliedSet] | None = None,
+    workshop: Workshop, *, start_mjd: float | None = None, end_mjd: float | None = None
 ) -> tuple[Stale, ...]:
     """Return the observations to which another set applies now, in order of time.
 
-    Mid-MJDs are in [start, end), days; `asked` are the applied sets of these observations where
-    they are known already.
+    Mid-MJDs are in [start, end), days.
     """
-    if asked is None:
-        asked = workshop.products.applied_sets(start_mjd=start_mjd, end_mjd=end_mjd)
+    return stale_among(
+        workshop, workshop.products.applied_sets(start_mjd=start_mjd, end_mjd=end_mjd)
+    )
+
+
+def stale_among(workshop: Workshop, asked: Sequence[AppliedSet]) -> tuple[Stale, ...]:
+    """Return those of some observations to which another set than the applied one applies now."""
     # The applied set fits the observation's layout. When it is the nearest of all layouts, it is
     # the nearest of that one, and the layout needn't be read. A damaged table doesn't change the
     # answer; `verify` finds it.

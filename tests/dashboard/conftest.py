@@ -72,11 +72,16 @@ def files_served_here(directory: Path, programs: Sequence[Route] = ()) -> Iterat
 
 
 @contextmanager
-def serving_here(settings: Settings, *, read_only: bool = False) -> Iterator[str]:
-    """Serve a state directory in a thread of this process, as the command does; its address."""
+def serving_here(
+    settings: Settings, *, read_only: bool = False, host: str = "127.0.0.1"
+) -> Iterator[str]:
+    """Serve a state directory in a thread of this process, as the command does; its address.
+
+    It is always reached on this computer alone; `host` decides who may do what.
+    """
     launcher = day_launcher(settings)
     programs = open_programs(
-        settings, "127.0.0.1", marks=not read_only, dagster=lambda: None, launcher=launcher
+        settings, host, marks=not read_only, dagster=lambda: None, launcher=launcher
     )
     kept = log.handlers.copy()
     with files_served_here(settings.export_dir, programs) as address:
