@@ -11,6 +11,7 @@ Doesn't: the documents (see `contimg_resources.export`), display.
 ==========================================  ==========================================
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from functools import wraps
@@ -51,6 +52,7 @@ _RESPONSES = (ArtefactKind.PSF, ArtefactKind.PRIMARY_BEAM)
 _QUALITY = 80
 #: Pixels: the limit of WebP.
 _WIDEST = 16_383
+_NUMBER = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 _SIN = ["RA---SIN", "DEC--SIN"]
 
 
@@ -121,7 +123,7 @@ class ObservationPages:
     def _picture(self, request: Request) -> Response:
         artefact = self._layer(request)
         width = request.query_params.get("width", "")
-        if width and not (width.isdecimal() and 1 <= int(width[:6]) <= _WIDEST):
+        if width and not (_NUMBER.fullmatch(width) and int(width) <= _WIDEST):
             return refused(400, f"a width is 1 to {_WIDEST} pixels")
         etag = f'"{artefact.checksum[:40]}{width and "-" + width}"'
         headers = {"ETag": etag, "Cache-Control": "no-cache"}
