@@ -1,7 +1,7 @@
 """What the dashboard's server answers besides files.
 
 Belongs here: which requests there are, opening the stores and the list of people for them. Doesn't:
-the answers (see `observing`, `vetting`).
+the answers (see `observing`, `vetting`, `contimg_resources.vo`).
 """
 
 import getpass
@@ -15,6 +15,8 @@ from contimg_resources.dashboard.vetting import Vetting, log_marks
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.settings import Settings
 from contimg_resources.settings.whole import file_of
+from contimg_resources.vo.records import VoTables
+from contimg_resources.vo.service import VirtualObservatory
 
 
 def open_programs(
@@ -58,4 +60,7 @@ def open_programs(
     return [
         *Vetting(store, people).routes,
         *ObservationPages(store, lambda: access.dagster_url or dagster()).routes,
+        *VirtualObservatory(
+            VoTables(store, settings.layout, settings.export_dir, settings.alerts.ivorn)
+        ).routes,
     ]

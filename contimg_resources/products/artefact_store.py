@@ -112,6 +112,18 @@ class ArtefactStore(Database):
                 for *artefact, ms, key, state in connection.execute(query).all()
             ]
 
+    def list_artefacts(
+        self, kinds: Sequence[ArtefactKind] = (ArtefactKind.IMAGE, ArtefactKind.IMAGE_PBCOR)
+    ) -> list[tuple[str, Artefact]]:
+        """Return the artefacts of some kinds with the keys of their observations, by key."""
+        columns = artefacts.c
+        # Its own columns come first.
+        query = ARTEFACTS.query.add_columns(columns.key).where(columns.kind.in_(list(kinds)))
+        return self.all(
+            query.order_by(columns.key, columns.kind),
+            lambda row: (row[-1], ARTEFACTS.read(row[:-1])),
+        )
+
     def known_paths(self, kind: ArtefactKind) -> frozenset[Path]:
         """Return the paths of all artefacts of a kind."""
         query = sa.select(artefacts.c.path).where(artefacts.c.kind == kind)
