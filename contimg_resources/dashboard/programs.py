@@ -1,7 +1,7 @@
 """What the dashboard's server answers besides files.
 
 Belongs here: which requests there are, opening the stores and the list of people for them. Doesn't:
-the answers (see `observing`, `vetting`, `contimg_resources.vo`).
+the answers (see `observing`, `vetting`, `naming`, `contimg_resources.vo`).
 """
 
 import getpass
@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from starlette.routing import Route
 
+from contimg_resources.dashboard.naming import Names
 from contimg_resources.dashboard.observing import ObservationPages
 from contimg_resources.dashboard.people import LOOPBACK, People, read_tokens
 from contimg_resources.dashboard.vetting import Vetting, log_marks
@@ -60,6 +61,9 @@ def open_programs(
     return [
         *Vetting(store, people).routes,
         *ObservationPages(store, lambda: access.dagster_url or dagster()).routes,
+        *Names(
+            settings.layout.catalogues, settings.arrival.calibrator_list, access.sesame_url
+        ).routes,
         *VirtualObservatory(
             VoTables(store, settings.layout, settings.export_dir, settings.alerts.ivorn)
         ).routes,

@@ -27,7 +27,7 @@ from contimg_resources.vo.parameters import BadRequest, as_number, shortened
 from contimg_resources.vo.records import Rows
 from contimg_resources.vo.regions import Circle, Polygon, circle, polygon
 
-LONGEST_QUERY = 20_000
+LONGEST_QUERY = 100_000
 _LONGEST_RUN_S = 10.0
 _MEMORY = "512MB"
 #: ADQL writes TOP as this dialect does.

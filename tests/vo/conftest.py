@@ -1,4 +1,4 @@
-"""A state with two images, a mosaic, light curves and a candidate, served as by `contimg dashboard`."""
+"""A state with images, light curves and a candidate, served as `contimg dashboard` serves it."""
 
 import threading
 from collections.abc import Iterator

@@ -74,7 +74,7 @@ def test_a_cone_holds_the_sources_that_astropy_finds_in_it(served: Served) -> No
     assert found[0].pos.separation(SkyCoord(24.5, 33.3, unit="deg")).deg < 0.25
     assert found.to_table()["mean_flux_mjy"].unit == "mJy"
     candidates = pyvo.dal.SCSService(f"{served.vo}scs/candidates").search(pos=(0, 0), radius=180)
-    assert [(r.id, r["state"]) for r in candidates] == [("ese-1", "complete")]
+    assert [(r.id, r["state"]) for r in candidates] == [("ese-1", "in progress")]
 
 
 def test_a_cone_search_keeps_its_standard(served: Served) -> None:
@@ -128,7 +128,6 @@ def test_images_are_found_where_their_files_lie(served: Served) -> None:
         ({"pos": (0.0, 35.0, 0.5)}, 0),
         ({"pos": (0.0, 35.0, 1.2)}, 1),
         ({"pos": (358.0, 359.5, 33.0, 33.1)}, 1),
-        ({"pos": (-1.0, 0.5, 33.0, 33.1)}, 1),
         ({"pos": (0.0, 360.0, 33.1, 33.2)}, 3),
         ({"pos": (0.0, 360.0, 40.0, 50.0)}, 0),
         # A polygon within the image, one around it, one that crosses it without a corner in it.
@@ -156,6 +155,12 @@ def test_every_parameter_of_a_query_for_images_chooses(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pyvo.dal.exceptions.DALOverflowWarning)
         assert len(service.search(**asked)) == n
+
+
+def test_a_range_may_cross_0_h(served: Served) -> None:
+    for text, n in (("-1 0.5 33 33.1", 1), ("358 359.5 -Inf +Inf", 1), ("-Inf +Inf -Inf 0", 0)):
+        found = ask(served, "sia2/query", params={"POS": f"RANGE {text}"}).content
+        assert len(strict(found).get_first_table().array) == n, text
 
 
 def test_circles_meet_the_pixels_of_an_image(served: Served) -> None:
@@ -226,7 +231,8 @@ def test_a_light_curve_is_a_time_series_with_its_time_system(served: Served) -> 
     own = served.curves.of(3)
     data = table.to_table()
     assert data["mid_mjd"].tolist() == served.curves.mid_mjd[own].tolist()
-    assert data["flux_mjy"] == pytest.approx(1e3 * served.curves.flux_jy[own])
+    expected = 1e3 * served.curves.flux_jy[own]
+    assert np.asarray(data["flux_mjy"]) == pytest.approx(expected, rel=1e-12)
     told = {p.name: p.value for p in table.params}
     assert told["ra_deg"] == pytest.approx(served.curves.ra_deg[3])
     lines = ask(served, "light_curve?ID=field:S003&RESPONSEFORMAT=csv").text.splitlines()
@@ -254,7 +260,7 @@ def test_links_lead_from_a_candidate_to_its_files(served: Served) -> None:
 
 def test_the_services_say_what_they_can(served: Served) -> None:
     service = pyvo.dal.TAPService(f"{served.vo}tap")
-    assert service.available
+    assert "<available>true</available>" in ask(served, "tap/availability").text
     (language,) = service.get_tap_capability().languages
     assert "Joins" in str(language.description)
     standards = {str(c.standardid) for c in service.capabilities}
@@ -330,12 +336,9 @@ def test_pyvo_shows_the_reason(served: Served) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "mosaics/nothing.fits",
-        f"mosaics/{EPOCH}/..%2f..%2fx",
-        "candidates/ese-1/x",
-        "candidates/%00/card.png",
-    ]
-    + ["candidates/ese-1/voevent.xml", f"mosaics/{EPOCH}/sigma.fits"],
+        *("mosaics/nothing.fits", f"mosaics/{EPOCH}/..%2f..%2fx", f"mosaics/{EPOCH}/sigma.fits"),
+        *("candidates/ese-1/x", "candidates/%00/card.png", "candidates/ese-1/voevent.xml"),
+    ],
 )
 def test_other_files_arent_given_away(served: Served, path: str) -> None:
     assert ask(served, path).status_code == 404
