@@ -46,13 +46,11 @@ class Names:
         Directory of the catalogues.
     calibrator_list : Path, optional
         The user's own calibrators.
-    sesame_url : str, optional
-        Address of Sesame; None: it isn't asked.
+    sesame_url : str
+        Address of Sesame; empty: it isn't asked.
     """
 
-    def __init__(
-        self, catalogues: Path, calibrator_list: Path | None, sesame_url: str | None
-    ) -> None:
+    def __init__(self, catalogues: Path, calibrator_list: Path | None, sesame_url: str) -> None:
         self._catalogues = CatalogueStore(catalogues)
         self._calibrator_list = calibrator_list
         self._sesame_url = sesame_url
@@ -94,11 +92,11 @@ class Names:
             if len(sources):
                 place = float(sources.ra_deg[0]), float(sources.dec_deg[0])
                 return str(sources.name[0] or sources.source_id[0]), *place, f"catalogue {title}"
-        sources = f" and no source of {', '.join(catalogues)}" if catalogues else ""
-        return self._of_sesame(name, f"no calibrator{sources} is called {name!r}")
+        others = f" and no source of {', '.join(catalogues)}" if catalogues else ""
+        return self._of_sesame(name, f"no calibrator{others} is called {name!r}")
 
     def _of_sesame(self, name: str, unknown: str) -> Found:
-        if self._sesame_url is None:
+        if not self._sesame_url:
             raise ContimgError(f"{unknown}. Sesame isn't asked (setting dashboard.sesame_url)")
         try:
             with requests.get(

@@ -46,7 +46,7 @@ CREATE MACRO {_SEPARATION}(a, b, c, d) AS degrees(atan2(
 _SHAPES = ("POINT", "CIRCLE", "POLYGON")
 _REGIONS = ("CONTAINS", "INTERSECTS", "DISTANCE")
 #: Parts of the language, with the arguments of each that may be used.
-_CLAUSES: dict[type[exp.Expression], frozenset[str]] = {
+_CLAUSES: dict[type[exp.Expr], frozenset[str]] = {
     exp.Select: frozenset(
         ["expressions", "limit", "from_", "from", "where", "group", "having", "order", "distinct"]
     ),
@@ -73,7 +73,7 @@ _CLAUSES: dict[type[exp.Expression], frozenset[str]] = {
     exp.Div: frozenset(["this", "expression", "typed", "safe"]),
     exp.Anonymous: frozenset(["this", "expressions"]),
 }
-_OPERATORS: tuple[type[exp.Expression], ...] = (
+_OPERATORS: tuple[type[exp.Expr], ...] = (
     *(exp.And, exp.Or, exp.Not, exp.Paren, exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE),
     *(exp.Is, exp.Like, exp.Escape, exp.Add, exp.Sub, exp.Mul, exp.Neg),
     *(exp.Sum, exp.Avg, exp.Min, exp.Max, exp.Abs, exp.Sqrt, exp.Floor, exp.Ceil, exp.Pow),
@@ -246,7 +246,7 @@ class _Translation:
         return exp.column(exp.to_identifier(name, quoted=True))
 
 
-def _check_node(node: exp.Expression) -> None:
+def _check_node(node: exp.Expr) -> None:
     used = {name for name, value in node.args.items() if value not in (None, False, [], "")}
     allowed = _CLAUSES.get(type(node))
     if allowed is None or used - allowed:
@@ -260,7 +260,7 @@ def _check_node(node: exp.Expression) -> None:
         raise BadRequest("QUERY: expected a whole number after TOP")
 
 
-def _word(node: exp.Expression) -> str:
+def _word(node: exp.Expr) -> str:
     return type(node).__name__.upper()
 
 

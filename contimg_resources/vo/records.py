@@ -79,6 +79,8 @@ class VoTables:
         self._sources_path = export / "tables" / "sources.parquet"
         self._known: tuple[tuple[int, int, int], Rows] | None = None
         self._lock = threading.Lock()
+        #: The first query reads the header of every image: others don't wait for it.
+        self._images_lock = threading.Lock()
 
     def read(self, name: str, address: str) -> Rows:
         """Return a table of `TITLES`; `address` is that of the dashboard's programs."""
@@ -112,7 +114,7 @@ class VoTables:
 
     def images(self, address: str) -> Rows:
         """Return images and mosaics; `address` is that of the dashboard's programs."""
-        with self._lock:
+        with self._images_lock:
             columns, corners = self.obscore.rows(address)
         return Rows(OBSCORE_TABLE, OBSCORE, columns, corners)
 

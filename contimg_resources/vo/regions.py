@@ -78,7 +78,8 @@ class Polygon:
 
     def holds(self, ra_deg: Floats, dec_deg: Floats) -> Bools:
         """Return which positions, of shape (n,), it holds."""
-        return _inside(unit_vectors(ra_deg, dec_deg), _vectors(self.vertices_deg[np.newaxis]))[0]
+        mine = _vectors(self.vertices_deg[np.newaxis])
+        return np.asarray(_inside(unit_vectors(ra_deg, dec_deg), mine)[0])
 
     def meets(self, footprints: Floats) -> Bools:
         """Return which footprints, corners of shape (n, 4, 2) in degrees, it meets."""

@@ -17,7 +17,7 @@ All are below ``vo`` of the address of the dashboard's programs; all only read.
 """
 
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -82,10 +82,7 @@ class VirtualObservatory:
         ]
         for place, services in [("", SERVICES), *((f"{s}/", (s,)) for s in SERVICES)]:
             found += [
-                _route(
-                    f"{place}capabilities",
-                    lambda _, a, s=services: _answer(capabilities(f"{a}vo/", s), _XML),
-                ),
+                _route(f"{place}capabilities", partial(_capabilities, services)),
                 _route(f"{place}availability", self._availability),
             ]
         return found
@@ -166,6 +163,10 @@ def address_of_programs(request: Request) -> str:
     scheme = request.headers.get("x-forwarded-proto", request.url.scheme)
     prefix = request.url.path.partition("/vo/")[0]
     return f"{'https' if scheme == 'https' else 'http'}://{request.url.netloc}{prefix}/"
+
+
+def _capabilities(services: Sequence[str], parameters: Parameters, address: str) -> Response:
+    return _answer(capabilities(f"{address}vo/", services), _XML)
 
 
 def _route(place: str, answer: _Answer) -> Route:

@@ -4,6 +4,7 @@ Belongs here: results with their status, errors, references to DataLink. Doesn't
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
@@ -109,10 +110,9 @@ def _plain(column: NDArray[Any]) -> NDArray[Any]:
     if column.dtype.kind != "U":
         return column
     clean = np.array([_for_xml(text) for text in column.tolist()], np.str_)
-    try:
+    found: NDArray[Any] = clean
+    with suppress(UnicodeEncodeError):
         found = np.char.encode(clean, "ascii")
-    except UnicodeEncodeError:
-        found = clean
     return found if found.dtype.itemsize else found.astype(f"{found.dtype.kind}1")
 
 

@@ -78,4 +78,4 @@ def test_without_a_network_or_by_a_setting_sesame_isnt_asked(tmp_path: Path) -> 
     with pytest.raises(ContimgError, match="Sesame can't be asked: Connection refused"):
         Names(tmp_path, None, "http://127.0.0.1:9/x").find("M 31")
     with pytest.raises(ContimgError, match=r"Sesame isn't asked \(setting dashboard.sesame_url\)"):
-        Names(tmp_path, None, None).find("M 31")
+        Names(tmp_path, None, "").find("M 31")

@@ -107,17 +107,18 @@ def fill(workshop: Workshop, root: Path) -> tuple[LightCurves, tuple[str, ...]]:
     directory = layout.mosaic_dir(EPOCH, mid_mjd)
     files = MosaicFiles.in_directory(directory, EPOCH)
     write_image(files.image, RA_DEG, mid_mjd - 0.02)
-    times = {"start_mjd": mid_mjd - 0.02, "mid_mjd": mid_mjd, "end_mjd": mid_mjd + 0.02}
     products.mosaics.put(
         MosaicRecord(
             key=EPOCH,
+            start_mjd=mid_mjd - 0.02,
+            mid_mjd=mid_mjd,
+            end_mjd=mid_mjd + 0.02,
             declination_deg=DEC_DEG,
             state=MosaicState.MADE,
             reason="",
             tiles={keys[0]: "sha256:0"},
             directory=directory,
             checksum="sha256:m",
-            **times,
         )
     )
     curves = light_curves()
@@ -141,7 +142,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     workshop = Workshop.from_settings(Settings(state=root / "state"))
     curves, keys = fill(workshop, root)
     export_dashboard(workshop)
-    settings = workshop.settings
+    # No test asks the network.
+    quiet = workshop.settings.dashboard.model_copy(update={"sesame_url": ""})
+    settings = workshop.settings.model_copy(update={"dashboard": quiet})
     programs = open_programs(settings, "127.0.0.1", marks=False, dagster=lambda: None)
     with DashboardServer(settings.export_dir, "127.0.0.1", 0, programs) as server:
         thread = threading.Thread(target=server.serve_forever)
