@@ -32,7 +32,7 @@ class Parameters:
     ----------
     pairs : iterable of (str, str)
         Names and values in the order of the request; empty values count as absent.
-    longest : dict of str to int
+    **longest : int
         Maximum number of characters of parameters that may be long.
 
     Raises
