@@ -22,8 +22,9 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from contimg_resources.core.arrays import Bools
+from contimg_resources.core.errors import BadRequest
 from contimg_resources.export.tables import About
-from contimg_resources.vo.parameters import BadRequest, as_number, shortened
+from contimg_resources.vo.parameters import as_number, shortened
 from contimg_resources.vo.records import Rows
 from contimg_resources.vo.regions import Circle, Polygon, circle, polygon
 

@@ -5,7 +5,8 @@ Belongs here: its parameters and the UCDs that it asks for. Doesn't: HTTP.
 
 import numpy as np
 
-from contimg_resources.vo.parameters import BadRequest, Parameters
+from contimg_resources.core.errors import BadRequest
+from contimg_resources.vo.parameters import Parameters
 from contimg_resources.vo.records import CANDIDATE_TABLE, SOURCE_TABLE, Rows
 from contimg_resources.vo.regions import separations_deg
 from contimg_resources.vo.votables import LinkService, results, with_ucds

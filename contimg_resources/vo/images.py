@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from contimg_resources.core.arrays import Bools
-from contimg_resources.vo.parameters import BadRequest, Parameters, shortened
+from contimg_resources.core.errors import BadRequest
+from contimg_resources.vo.parameters import Parameters, shortened
 from contimg_resources.vo.records import Rows
 from contimg_resources.vo.regions import parse_shape
 from contimg_resources.vo.votables import LinkService, results

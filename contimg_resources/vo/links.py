@@ -10,14 +10,14 @@ from urllib.parse import quote, urlencode
 
 import numpy as np
 
-from contimg_resources.core.errors import ContimgError
+from contimg_resources.core.errors import BadRequest, ContimgError
 from contimg_resources.core.naming import check_name
 from contimg_resources.cutouts.places import cutouts_of
 from contimg_resources.export.tables import About
 from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.products.model import Artefact, ArtefactKind
 from contimg_resources.vo.obscore import FITS_TYPE, IMAGE, best_images
-from contimg_resources.vo.parameters import VOTABLE, BadRequest, Parameters, shortened
+from contimg_resources.vo.parameters import VOTABLE, Parameters, shortened
 from contimg_resources.vo.records import VoTables
 from contimg_resources.vo.votables import results
 

@@ -9,6 +9,8 @@ import re
 from collections.abc import Collection, Iterable
 from urllib.parse import parse_qsl
 
+from contimg_resources.core.errors import BadRequest
+
 #: Rows of an answer without MAXREC, and with any.
 DEFAULT_ROWS, MOST_ROWS = 10_000, 200_000
 _LONGEST = 2000
@@ -19,10 +21,6 @@ _INFINITIES = {"-inf": -math.inf, "inf": math.inf, "+inf": math.inf}
 
 VOTABLE = "application/x-votable+xml"
 _VOTABLES = ("votable", VOTABLE, "text/xml", f"{VOTABLE};serialization=tabledata", "votable/td")
-
-
-class BadRequest(Exception):
-    """A request that can't be answered; its message says why."""
 
 
 class Parameters:

@@ -12,7 +12,8 @@ import numpy as np
 
 from contimg_resources.catalogues.model import unit_vectors
 from contimg_resources.core.arrays import Bools, Floats
-from contimg_resources.vo.parameters import BadRequest, as_number, number_within, shortened
+from contimg_resources.core.errors import BadRequest
+from contimg_resources.vo.parameters import as_number, number_within, shortened
 
 _MOST_VERTICES = 500
 

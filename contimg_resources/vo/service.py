@@ -26,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from contimg_resources.core.errors import ContimgError
+from contimg_resources.core.errors import BadRequest, ContimgError
 from contimg_resources.cutouts.places import cutout_path, png_beside
 from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.variability.added import light_curve_of
@@ -36,7 +36,7 @@ from contimg_resources.vo.curves import curve_csv, curve_votable
 from contimg_resources.vo.images import query_images
 from contimg_resources.vo.links import CANDIDATE_FILES, answer_links, candidate_file
 from contimg_resources.vo.obscore import FITS_TYPE
-from contimg_resources.vo.parameters import VOTABLE, BadRequest, Parameters
+from contimg_resources.vo.parameters import VOTABLE, Parameters
 from contimg_resources.vo.records import VoTables
 from contimg_resources.vo.tap import CSV, LONGEST, answer_query
 from contimg_resources.vo.votables import failure
@@ -183,8 +183,6 @@ def _answering(answer: _Answer) -> Callable[[Request], Awaitable[Response]]:
         try:
             parameters = await _parameters(request)
             return await run_in_threadpool(answer, parameters, address_of_programs(request))
-        except BadRequest as error:
-            return _answer(failure(str(error)), VOTABLE)
         except ContimgError as error:
             status = 503 if error.of_surroundings else 200
             return _answer(failure(error.message), VOTABLE, status)

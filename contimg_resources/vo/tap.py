@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.errors import BadRequest
 from contimg_resources.export.tables import CANDIDATES, SOURCES, About
 from contimg_resources.vo.adql import LONGEST_QUERY, Answer, parse_query, run_query
 from contimg_resources.vo.obscore import OBSCORE
-from contimg_resources.vo.parameters import VOTABLE, BadRequest, Parameters, shortened
+from contimg_resources.vo.parameters import VOTABLE, Parameters, shortened
 from contimg_resources.vo.records import (
     CANDIDATE_TABLE,
     OBSCORE_TABLE,
