@@ -30,6 +30,8 @@ from contimg_resources.vo.regions import Circle, Polygon, circle, polygon
 
 LONGEST_QUERY = 100_000
 _LONGEST_RUN_S = 10.0
+#: Parts of a query, columns of its result, and regions that it is compared with.
+_MOST_PARTS, _MOST_COLUMNS, _MOST_REGIONS = 30_000, 200, 20
 _MEMORY = "512MB"
 #: ADQL writes TOP as this dialect does.
 _DIALECT = "tsql"
@@ -115,7 +117,9 @@ def parse_query(text: str, tables: Sequence[str]) -> Query:
     if len(trees) != 1 or not isinstance(tree := trees[0], exp.Select):
         raise BadRequest("QUERY: expected one SELECT")
     try:
-        for node in tree.walk():
+        for number, node in enumerate(tree.walk()):
+            if number >= _MOST_PARTS:
+                raise BadRequest(f"QUERY has more than {_MOST_PARTS} parts")
             _check_node(node)
         sources = list(tree.find_all(exp.Table))
     except RecursionError as error:
@@ -184,6 +188,8 @@ class _Translation:
     def _described(self, tree: exp.Expression) -> dict[str, About]:
         """Return the description of each column of the result that is one of the table."""
         items = [i for item in tree.expressions for i in self._expanded(item)]
+        if len(items) > _MOST_COLUMNS:
+            raise BadRequest(f"QUERY has more than {_MOST_COLUMNS} columns")
         tree.set("expressions", items)
         found: dict[str, About] = {}
         for item in items:
@@ -242,6 +248,8 @@ class _Translation:
         return self._mask(_constant_shape(shape).holds(ra_deg, dec_deg))
 
     def _mask(self, mask: Bools) -> exp.Expression:
+        if len(self.masks) >= _MOST_REGIONS:
+            raise BadRequest(f"QUERY has more than {_MOST_REGIONS} regions")
         name = f"is_in_region_{len(self.masks)}"
         self.masks[name] = mask.astype(np.int32)
         return exp.column(exp.to_identifier(name, quoted=True))

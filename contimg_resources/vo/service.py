@@ -45,6 +45,7 @@ _LONGEST_BODY = 200_000
 _XML = "text/xml"
 #: Queries that are executed at the same time.
 _AT_ONCE = 2
+_PATIENCE_S = 20.0
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; sandbox",
@@ -66,6 +67,7 @@ class VirtualObservatory:
         """Routes below the address of the dashboard's programs."""
         found = [
             *(_route(f"scs/{name}", partial(self._cone, name)) for name in CONES),
+            _route("", partial(_capabilities, SERVICES)),
             _route("sia2/query", self._images),
             _route("tap/sync", self._query),
             _route("tap/tables", lambda _, __: _answer(tables(), _XML)),
@@ -98,8 +100,12 @@ class VirtualObservatory:
         return _answer(query_images(rows, parameters, f"{address}vo/links/images"), VOTABLE)
 
     def _query(self, parameters: Parameters, address: str) -> Response:
-        with self._queries:
+        if not self._queries.acquire(timeout=_PATIENCE_S):
+            return _answer(failure("too many queries at once: try again"), VOTABLE, 503)
+        try:
             reply = answer_query(self._tables, parameters, address)
+        finally:
+            self._queries.release()
         return _answer(reply.content, reply.media_type)
 
     def _no_jobs(self, parameters: Parameters, address: str) -> Response:
