@@ -32,7 +32,7 @@ from contimg_resources.products.recording import (
     replace_products,
 )
 from contimg_resources.products.rows import ARTEFACTS, IMAGES
-from contimg_resources.products.tables import artefacts, images, observations
+from contimg_resources.products.tables import artefacts, images, mosaics, observations
 
 _NEAR = 3
 
@@ -123,6 +123,16 @@ class ArtefactStore(Database):
             query.order_by(columns.key, columns.kind),
             lambda row: (row[-1], ARTEFACTS.read(row[:-1])),
         )
+
+    def image_stamp(self) -> tuple[float | None, ...]:
+        """Return numbers that change whenever observations, their products or mosaics do."""
+        columns = (observations.c.updated_mjd, artefacts.c.created_mjd, mosaics.c.created_mjd)
+        parts = [
+            sa.select(value).scalar_subquery()
+            for column in columns
+            for value in (sa.func.count(column), sa.func.max(column))
+        ]
+        return self.all(sa.select(*parts), tuple)[0]
 
     def known_paths(self, kind: ArtefactKind) -> frozenset[Path]:
         """Return the paths of all artefacts of a kind."""

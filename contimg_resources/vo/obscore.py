@@ -131,6 +131,7 @@ class ObsCore:
         self._store = store
         self._authority = authority
         self._frames: dict[tuple[Path, str], Frame | None] = {}
+        self._known: tuple[Any, tuple[dict[str, NDArray[Any]], Floats]] | None = None
 
     def did(self, kind: str, key: str) -> str:
         """Return the publisher's identifier of an image or mosaic."""
@@ -149,6 +150,13 @@ class ObsCore:
 
         `address` is that of the dashboard's programs, which serve the files.
         """
+        # Before the rows are read: a later change is found at the next call.
+        stamp = (address, self._store.image_stamp())
+        if self._known is None or self._known[0] != stamp:
+            self._known = stamp, self._read(address)
+        return self._known[1]
+
+    def _read(self, address: str) -> tuple[dict[str, NDArray[Any]], Floats]:
         found = sorted(self._found(address), key=lambda row: (row[0]["t_min"], row[0]["obs_id"]))
         columns = {
             name: np.array([row[name] for row, _ in found], type_of(name)) for name in OBSCORE

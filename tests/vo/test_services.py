@@ -19,9 +19,21 @@ from astropy.io.votable.exceptions import W06
 from astropy.time import Time
 from astropy.wcs import WCS
 
+from contimg_resources.products.model import Artefact, ArtefactKind, ObservationState
+from contimg_resources.products.store import ProductsStore
 from contimg_resources.vo.parameters import MOST_ROWS
 from contimg_resources.vo.service import VirtualObservatory
-from tests.vo.conftest import CENTRES_DEG, DEC_DEG, EPOCH, HOSTILE, N_POINTS, N_SOURCES, Served
+from tests.products.conftest import make_observation
+from tests.vo.conftest import (
+    CENTRES_DEG,
+    DEC_DEG,
+    EPOCH,
+    HOSTILE,
+    N_POINTS,
+    N_SOURCES,
+    Served,
+    write_image,
+)
 
 #: Columns that ObsCore 1.1 prescribes, with the units that it prescribes.
 OBSCORE_UNITS = {
@@ -117,6 +129,29 @@ def test_images_are_found_where_their_files_lie(served: Served) -> None:
     assert (mosaic["calib_level"], mosaic["t_max"] > mosaic["t_min"]) == (3, True)
     content = requests.get(mosaic["access_url"], timeout=60).content
     assert fits.open(BytesIO(content))[0].header["TELESCOP"] == "DSA-110"
+
+
+def test_an_image_that_is_made_or_removed_is_noticed(served: Served, tmp_path: Path) -> None:
+    store = ProductsStore(str(served.state / "products.sqlite3"))
+    path = tmp_path / "new.fits"
+    write_image(path, 100.0, 60_000.0)
+    observation = make_observation(tmp_path / "new.ms", 60_000.0, signature="new")
+    key = store.arrive(observation).record.key
+    asked = "sia2/query?POS=CIRCLE 100 33 0.1"
+
+    def found() -> int:
+        return len(strict(ask(served, asked).content).get_first_table().array)
+
+    image = Artefact(ArtefactKind.IMAGE, path, checksum="sha256:new")
+    store.put_artefacts(key, [image])
+    # Its checks aren't passed yet.
+    assert found() == 0
+    store.set_state(key, ObservationState.IMAGED, step="image_5min")
+    assert found() == 1
+    (made,) = store.artefacts(key)
+    assert store.forget_artefact(key, made, step="test", reason="test")
+    assert found() == 0
+    store.close()
 
 
 @pytest.mark.parametrize(
