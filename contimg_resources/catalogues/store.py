@@ -113,6 +113,29 @@ class Catalogue:
         near = away <= 2 * np.sin(0.5 * np.radians(radius_deg)) * (1 + 1e-12)
         return found.select(near & (found.flux_jy >= min_flux_jy))
 
+    def named(self, name: str) -> CatalogueSources:
+        """Return the sources of a name or id, ignoring case and blanks."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        wanted = "".join(name.split()).lower()
+        groups = []
+        for group in range(self._file.num_row_groups):
+            try:
+                names = self._file.read_row_group(group, columns=["source_id", "name"])
+            except Exception as error:  # pyarrow raises many kinds of exception
+                raise self._damaged(error) from error
+            plain = [pc.utf8_lower(pc.replace_substring(c, " ", "")) for c in names.columns]
+            if any(pc.any(pc.equal(column, pa.scalar(wanted))).as_py() for column in plain):
+                groups.append(group)
+        found = self._read(groups)
+        both = zip(found.source_id.tolist(), found.name.tolist(), strict=True)
+        return found.select(
+            np.array(
+                [wanted in ("".join(n.split()).lower() for n in names) for names in both], bool
+            )
+        )
+
     def strip(
         self,
         dec_min_deg: float,

@@ -1,8 +1,8 @@
 """What the dashboard's server answers besides files.
 
 Belongs here: which requests there are, opening the stores and the list of people for them. Doesn't:
-the answers (see `observing`, `vetting`, `annotating`,
-`reprocessing`).
+the answers (see `observing`, `vetting`, `annotating`, `reprocessing`, `naming`,
+`contimg_resources.vo`).
 """
 
 import getpass
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from starlette.routing import Route
 
 from contimg_resources.dashboard.annotating import Annotating
+from contimg_resources.dashboard.naming import Names
 from contimg_resources.dashboard.observing import ObservationPages
 from contimg_resources.dashboard.people import LOOPBACK, People, log_acts, read_tokens
 from contimg_resources.dashboard.reprocessing import Launcher, Reprocessing
@@ -18,6 +19,8 @@ from contimg_resources.dashboard.vetting import Vetting
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.settings import Settings
 from contimg_resources.settings.whole import file_of
+from contimg_resources.vo.records import VoTables
+from contimg_resources.vo.service import VirtualObservatory
 
 
 def open_programs(
@@ -70,4 +73,10 @@ def open_programs(
         *Annotating(store, people).routes,
         *(Reprocessing(people, launcher).routes if launcher else ()),
         *ObservationPages(store, lambda: access.dagster_url or dagster()).routes,
+        *Names(
+            settings.layout.catalogues, settings.arrival.calibrator_list, access.sesame_url
+        ).routes,
+        *VirtualObservatory(
+            VoTables(store, settings.layout, settings.export_dir, settings.alerts.ivorn)
+        ).routes,
     ]

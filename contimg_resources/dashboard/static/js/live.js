@@ -49,6 +49,26 @@ export const layerAddress = (key, kind, ending) => `${meta.content}observations/
 /** Return the value of a pixel, null where nothing was observed. */
 export const pixelValue = async (key, kind, x, y) => (await ask(`observations/${encodeURIComponent(key)}/${kind}/pixel?x=${x}&y=${y}`)).value;
 
+/** Return {name, ra_deg, dec_deg, known_by}: the position of a name. */
+export const positionOf = (name) => ask(`names?${new URLSearchParams({ name })}`);
+
+/** Return the address of a source's light curve as VOTable. */
+export const curveAddress = (id) => `${meta.content}vo/light_curve?${new URLSearchParams({ ID: id })}`;
+
+/** Return the rows of a query in ADQL as a file. */
+export async function query(adql, format) {
+  let answer;
+  try {
+    answer = await fetch(`${meta.content}vo/tap/sync`, { method: "POST", body: new URLSearchParams({ QUERY: adql, RESPONSEFORMAT: format, MAXREC: "200000" }), cache: "no-store" });
+  } catch {
+    throw new Refused("The server doesn't answer. Is contimg dashboard still running?");
+  }
+  const blob = await answer.blob();
+  const status = blob.type.includes("votable") ? new DOMParser().parseFromString(await blob.text(), "text/xml").querySelector("INFO[name=QUERY_STATUS][value=ERROR]") : null;
+  if (!answer.ok || status) throw new Refused(status?.textContent ?? `The server answered ${answer.status}.`);
+  return blob;
+}
+
 /** Read all marks anew. */
 export async function loadMarks() {
   if (isLive) all = (await ask("marks")).marks;

@@ -4,6 +4,7 @@ import { annotationsPart, loadAnnotations } from "../annotations.js";
 import { el } from "../elements.js";
 import { lightCurve } from "../charts/lightcurve.js";
 import { structureChart } from "../charts/structure.js";
+import { curveAddress, isLive } from "../live.js";
 import { loadDocument, loadLightCurve } from "../loading.js";
 import { counted, digits, fixed, percent, position, withError } from "../numbers.js";
 import { readPosition, servicesAt } from "../places.js";
@@ -61,7 +62,7 @@ function search(sources, current) {
       mark(at < 0 && step < 0 ? offered.length - 1 : (at + step + offered.length) % offered.length);
     } else if (event.key === "Enter") {
       if (offered.length) open(offered[Math.max(0, at)]);
-      else if (readPosition(input.value)) location.hash = `#/sources/${encodeURIComponent(input.value.trim())}`;
+      else if (readPosition(input.value) || (isLive && input.value.trim())) location.hash = `#/sources/${encodeURIComponent(input.value.trim())}`;
     } else if (event.key === "Escape") close();
   });
   return el("div", { class: "search" }, el("label", { for: "source" }, "Source"), input, list, said);
@@ -121,7 +122,8 @@ function picture(curve, candidates, sourceId) {
   draw();
   const names = Object.keys(curve).filter((name) => Array.isArray(curve[name]) && curve[name].length === curve.mid_mjd.length);
   const save = el("button", { type: "button", id: "curve-csv", click: () => saveCsv(sourceId, names.map((name) => [name, curve[name]])) }, "Save as CSV");
-  return [span.element, place, el("p", {}, save)];
+  const votable = isLive ? el("a", { id: "curve-votable", href: curveAddress(sourceId), download: "" }, "VOTable with all columns") : null;
+  return [span.element, place, el("p", {}, save, votable && " ", votable)];
 }
 
 /** Links to what others know about the place of a source. */
