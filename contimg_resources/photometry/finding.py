@@ -1,0 +1,611 @@
+"""Find the sources of a mosaic without a catalogue, and measure them.
+
+Belongs here: from an image to a list of components: peaks, joint fits, shapes, blends, artefacts.
+Doesn't: loops over pixels (see `finding_loops`), completeness (see `injecting`), files (see
+`found`).
+"""
+
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.core.arrays import Bools, Floats, Ints, Singles
+from contimg_resources.core.errors import PhotometryFailed
+from contimg_resources.imaging.reliability import Peaks, stand_out
+from contimg_resources.imaging.sources import close_groups
+from contimg_resources.photometry.background import Surroundings
+from contimg_resources.photometry.beams import axes_in_pixels, quadratic_forms
+from contimg_resources.photometry.correlation import NoiseCorrelation, noise_of
+from contimg_resources.photometry.finding_loops import (
+    add_components,
+    fit_components,
+    local_maxima,
+)
+from contimg_resources.photometry.measuring import (
+    middle_axes,
+    nearest_pixels,
+    noise_and_pixels,
+    sky_between,
+    smearing_of,
+)
+from contimg_resources.photometry.model import Flag, MeasurableImage
+from contimg_resources.photometry.shapes import WidthAllowance
+from contimg_resources.settings import FindingSettings, PhotometrySettings
+
+#: A point source between pixels has a lower peak, so pixels below the limit are considered too.
+_PIXEL_LOSS = 0.85
+#: Negative peaks above this multiple of the limit, of which noise has next to none, are artefacts
+#: that sources must exceed; those above a share of it are counted, to measure the tail of their
+#: distribution.
+_ARTEFACT, _COUNTED_SHARE = 1.15, 0.8
+#: Distances in widths (FWHM) of the beam: peaks of one component; components of one fit; the
+#: largest shift of a fitted position from its peak.
+_SAME, _NEAR, _FARTHEST = 0.5, 2.0, 0.8
+_LARGEST_GROUP = 8
+#: Fits use pixels where a point source is above 0.6 of its peak, and one of free shape above 0.4.
+#: In noise with the shape of the beam the error of a point source's peak is then 1.1 times that of
+#: a pixel; wings would increase it, to 1.4 with a filter of the whole beam.
+_POINT_LIMIT, _FREE_LIMIT = -float(np.log(0.6)), -float(np.log(0.4))
+_TURNS = 25
+#: Shapes are fitted above this S/N; a source is extended if its width exceeds the tolerance by this
+#: many errors.
+_SHAPE_SNR, _SIGNIFICANT = 7.0, 4.0
+#: A peak that is left beside a component is another one above this share of it.
+_COMPANION = 0.1
+_ROUNDS = 2
+#: Components are one island if the image between them stays above this S/N.
+_RIDGE_SNR, _RIDGE_STEPS = 4.0, 9
+#: The noise over the sky is sampled at this distance, in beams, and kept by HEALPix pixels of this
+#: order, 14 arcmin.
+_DEPTH_BEAMS, DEPTH_ORDER = 3.0, 8
+#: Integrated flux density, in parameters of a fit.
+_INTEGRAL = np.array([1.0, 0.5, 0.5, 0.0, 0.0, 0.0])
+_FWHM = np.sqrt(8.0 * np.log(2.0))
+
+
+@dataclass(frozen=True)
+class FoundSources:
+    """Components that were found in an image, by decreasing peak.
+
+    Arrays have the shape (n,). Errors are those of the fit in noise with the image's measured
+    autocorrelation.
+    """
+
+    ra_deg: Floats  #: Position, ICRS degrees.
+    dec_deg: Floats  #: Position, ICRS degrees.
+    east_error_arcsec: Floats  #: Uncertainty of the position towards east, arcsec.
+    north_error_arcsec: Floats  #: Uncertainty of the position towards north, arcsec.
+    peak_jy: Floats  #: Peak flux density, Jy/beam.
+    peak_error_jy: Floats  #: Its uncertainty, Jy/beam.
+    integrated_jy: Floats  #: Integrated flux density, Jy; that of a point source is its peak.
+    integrated_error_jy: Floats  #: Its uncertainty, Jy.
+    major_arcsec: Floats  #: Size (FWHM) without the beam, arcsec; NaN for a point source.
+    major_error_arcsec: Floats  #: Its uncertainty, arcsec.
+    minor_arcsec: Floats  #: Likewise along the minor axis; 0 if it isn't resolved along it.
+    minor_error_arcsec: Floats  #: Its uncertainty, arcsec; NaN if it isn't resolved along it.
+    angle_deg: Floats  #: Position angle of the major axis, north through east, in [0, 180) degrees.
+    background_jy: Floats  #: Background around it, Jy/beam.
+    rms_jy: Floats  #: Noise of a pixel around it, Jy/beam.
+    snr: Floats  #: Peak over its uncertainty.
+    island: Ints  #: Number of its island: components of one share it.
+    n_components: Ints  #: Number of components of its island.
+    flags: Ints  #: Sums of `contimg_resources.photometry.model.Flag`.
+
+    def __len__(self) -> int:
+        return len(self.ra_deg)
+
+    def select(self, which: Bools | NDArray[np.intp]) -> "FoundSources":
+        """Return some of the sources, given by a mask or by indices in order."""
+        return FoundSources(**{f.name: getattr(self, f.name)[which] for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class Found:
+    """The sources of an image, and what was left out."""
+
+    sources: FoundSources  #: The accepted sources.
+    finder: "Finder"  #: The image with its noise.
+    residual: Singles  #: The image without all components, also rejected ones.
+    min_snr: float  #: S/N that a source needs in this image.
+    n_rejected: int  #: Number of rejected detections: they may be artefacts.
+    #: S/N, above zero, of the negative peaks above 0.8 times the limit that pass the tests of a
+    #: source. Shape (n_negative,).
+    negative_snr: Floats
+
+
+def find_sources(
+    image: MeasurableImage, limits: FindingSettings, photometry: PhotometrySettings | None = None
+) -> Found:
+    """Find the sources of an image that is corrected for the primary beam.
+
+    `photometry` contains the tolerance of a point source's width.
+
+    Raises
+    ------
+    PhotometryFailed
+        If the image has no sky for measuring its noise, or no noise.
+
+    Notes
+    -----
+    Peaks are fitted with the local restoring beam, jointly where they are closer than two beams; a
+    source's S/N is its fitted peak over the uncertainty of the fit. Where a Gaussian of free shape
+    is significantly wider than the beam (as in forced photometry), it replaces the point source.
+    Peaks that are left after subtraction are further components if they exceed a tenth of their
+    neighbours. Detections that don't stand out from the negative peaks around are left out (see
+    `contimg_resources.imaging.reliability`).
+    """
+    finder = Finder.of(image)
+    found, snr, residual, extended, poor = finder.components(
+        limits.min_snr, photometry or PhotometrySettings()
+    )
+    dips, dip_snr = finder.negative_peaks(_COUNTED_SHARE * limits.min_snr)
+    negative = Peaks(dips[:, 1:3], dips[:, 0], dip_snr)
+    real = Peaks(found[:, 1:3], found[:, 0], snr)
+    beam = float(np.sqrt(np.prod(finder.beam_pixels)))
+    kept, passed, limit = stand_out(
+        real, negative, beam, limits.min_snr, _ARTEFACT * limits.min_snr
+    )
+    kept &= snr >= limits.min_snr
+    kept &= np.isfinite(finder.value_at(found[:, 2], found[:, 1]))
+    order = np.flatnonzero(kept)[np.argsort(-found[kept, 0], kind="stable")]
+    sources = finder.measured(found[order], extended[order], poor[order], residual)
+    return Found(
+        sources,
+        finder,
+        residual,
+        limit,
+        int(np.count_nonzero((snr >= limits.min_snr) & ~kept)),
+        negative.snr[passed],
+    )
+
+
+@dataclass(frozen=True)
+class Finder:
+    """An image with its background and noise, for finding components."""
+
+    image: MeasurableImage  #: The image.
+    pixels: Singles  #: Its pixels, NaN where its noise is undefined, Jy/beam.
+    weights: Singles  #: Expected noise, (1, 1) if it is the same everywhere.
+    around: Surroundings  #: Background and noise.
+    correlation: NoiseCorrelation  #: Correlation of the noise.
+    beam_pixels: tuple[float, float]  #: Axes (FWHM) of the restoring beam, pixels.
+
+    @classmethod
+    def of(cls, image: MeasurableImage) -> "Finder":
+        """Measure the noise of an image.
+
+        Raises
+        ------
+        PhotometryFailed
+            If there is too little sky, or no noise.
+        """
+        axes = middle_axes(image)
+        cell_arcsec = 1.0 / np.sqrt(abs(np.linalg.det(axes)))
+        major = image.beam.major_arcsec / cell_arcsec
+        minor = image.beam.minor_arcsec / cell_arcsec
+        weights, pixels = noise_and_pixels(image)
+        if not np.isfinite(pixels).any():
+            raise PhotometryFailed(f"{image.epoch}: the image has no finite pixel")
+        # At most twice the extent of the pixels of one fit.
+        reach = int(np.ceil(2 * major)) + 1
+        try:
+            rough = Surroundings.of(pixels, weights, major, minor)
+            noise = float(rough.noise.min())
+            at = local_maxima(pixels, weights, 5.0 * noise).astype(np.float64)
+            forms = _forms(image, at[:, 0], at[:, 1])
+            sky = sky_between(pixels, weights, at[:, 0], at[:, 1], forms)
+            around, correlation = noise_of(sky, weights, major, minor, reach)
+        except PhotometryFailed as failure:
+            raise PhotometryFailed(f"{image.epoch}: {failure.message}") from failure
+        return cls(image, pixels, weights, around, correlation, (major, minor))
+
+    def surroundings_at(self, rows: Floats, columns: Floats) -> tuple[Floats, Floats]:
+        """Return background and noise of a pixel at positions in pixels, Jy/beam."""
+        level, noise = self.around.at(np.asarray(rows, float), np.asarray(columns, float))
+        return level, noise * nearest_pixels(self.weights, rows, columns)
+
+    def peaks(self, pixels: Singles, min_snr: float) -> Floats:
+        """Return the peaks of an image, as point sources on its pixels, shape (n, 6).
+
+        See `contimg_resources.photometry.finding_loops.add_components`. Peaks within half a beam of
+        a higher one are left out.
+        """
+        least_snr = _PIXEL_LOSS * min_snr
+        # Background is small beside a peak's limit; the exact test follows.
+        lowest = 0.8 * least_snr * float(self.around.noise.min())
+        at = local_maxima(pixels, self.weights, lowest)
+        rows, columns = at.T.astype(np.float64)
+        level, rms = self.surroundings_at(rows, columns)
+        height = pixels[at[:, 0], at[:, 1]] - level
+        high = height > least_snr * rms
+        order = np.flatnonzero(high)[np.argsort(-height[high], kind="stable")]
+        found = np.column_stack([height, columns, rows])[order]
+        found = found[_highest(self._in_beams(found[:, 1:3]), _SAME)]
+        return np.column_stack([found, _forms(self.image, found[:, 2], found[:, 1])])
+
+    def fit(
+        self, residual: Singles, starts: Floats, free: Bools, turns: int = _TURNS
+    ) -> tuple[Floats, Floats, Bools, Bools]:
+        """Fit components; see `contimg_resources.photometry.finding_loops.fit_components`.
+
+        `residual` is the image without them; they have any order.
+        """
+        groups = close_groups(self._in_beams(starts[:, 1:3]), _NEAR, _LARGEST_GROUP)
+        order = np.array([i for group in groups for i in group], np.int64)
+        ends = np.cumsum([len(group) for group in groups], dtype=np.int64)
+        first = np.column_stack([ends - [len(g) for g in groups], ends]).astype(np.int64)
+        planes = self.around.planes_at(
+            starts[order][first[:, 0], 2], starts[order][first[:, 0], 1], 0.5 * self.beam_pixels[0]
+        )[0]
+        fitted = fit_components(
+            residual,
+            np.ascontiguousarray(starts[order]),
+            np.ascontiguousarray(free[order]),
+            first.reshape(-1, 2),
+            planes,
+            self.correlation.by_lag,
+            _POINT_LIMIT,
+            _FREE_LIMIT,
+            turns,
+        )
+        back = np.argsort(order)
+        found, covariance, converged, whole = (values[back] for values in fitted)
+        return found, covariance, converged, whole
+
+    def components(
+        self, min_snr: float, photometry: PhotometrySettings
+    ) -> tuple[Floats, Floats, Singles, Bools, Bools]:
+        """Find and fit all components.
+
+        Returns
+        -------
+        tuple
+            Components, shape (n, 6), above `min_snr` times 0.85, and their S/N; the image without
+            them; which are extended; which have a poor fit.
+        """
+        found = self.peaks(self.pixels, min_snr)
+        snr = np.zeros(len(found))
+        extended, poor = np.zeros((2, len(found)), bool)
+        residual = self.pixels.copy()
+        add_components(residual, found, -1.0)
+        for last in range(_ROUNDS + 1):
+            if not len(found):
+                break
+            found, snr, poor = self._refit(residual, found, extended)
+            wide = self._wider(residual, found, extended, photometry)
+            if (wide & ~extended).any():
+                extended = extended | wide
+                # Twice: the pixels of the second fit follow the shape of the first one.
+                for _ in range(2):
+                    found, snr, poor = self._refit(residual, found, extended)
+            strong = snr >= _PIXEL_LOSS * min_snr
+            add_components(residual, found[~strong], 1.0)
+            found, snr = found[strong], snr[strong]
+            extended, poor = extended[strong], poor[strong]
+            more = self._left_over(residual, found, min_snr) if last < _ROUNDS else found[:0]
+            if not len(more):
+                break
+            add_components(residual, more, -1.0)
+            found = np.concatenate([found, more])
+            none = np.zeros(len(more), bool)
+            extended, poor = np.concatenate([extended, none]), np.concatenate([poor, none])
+        return found, snr, residual, extended, poor
+
+    def _refit(
+        self, residual: Singles, starts: Floats, free: Bools
+    ) -> tuple[Floats, Floats, Bools]:
+        """Fit components, and replace them in the residual; those without a fit stay.
+
+        Returns
+        -------
+        tuple
+            Components, shape (n, 6), their S/N, and which have a poor fit.
+        """
+        found, covariance, converged, _ = self.fit(residual, starts, free)
+        moved = self._in_beams(found[:, 1:3] - starts[:, 1:3])
+        with np.errstate(invalid="ignore"):
+            good = np.isfinite(found).all(axis=1) & (np.hypot(*moved.T) < _FARTHEST)
+        found = np.where(good[:, None], found, starts)
+        add_components(residual, starts[good], 1.0)
+        add_components(residual, found[good], -1.0)
+        rms = self.surroundings_at(found[:, 2], found[:, 1])[1]
+        factor = np.where(good, np.sqrt(covariance[:, 0, 0]), self.point_error)
+        return found, found[:, 0] / (factor * rms), ~(good & converged)
+
+    @cached_property
+    def point_error(self) -> float:
+        """Error of a lone point source's peak over the noise of a pixel."""
+        at = np.array([[0.0, 0.0], [0.5, 0.5], [0.25, 0.5], [0.5, 0.0]])
+        reach = int(np.ceil(2 * self.beam_pixels[0]))
+        form = quadratic_forms(self.image.beam, middle_axes(self.image)[None])[0]
+        errors = [
+            fit_components(
+                np.zeros((2 * reach + 1, 2 * reach + 1), np.float32),
+                np.array([[1.0, reach + x, reach + y, *form]]),
+                np.zeros(1, np.bool_),
+                np.array([[0, 1]]),
+                np.zeros((1, 3)),
+                self.correlation.by_lag,
+                _POINT_LIMIT,
+                _FREE_LIMIT,
+                1,
+            )[1][0, 0, 0]
+            for x, y in at
+        ]
+        return float(np.sqrt(np.nanmean(errors)))
+
+    def _wider(
+        self, residual: Singles, found: Floats, extended: Bools, photometry: PhotometrySettings
+    ) -> Bools:
+        """Return which components are wider than a point source."""
+        rms = self.surroundings_at(found[:, 2], found[:, 1])[1]
+        free = extended | (found[:, 0] >= _SHAPE_SNR * rms)
+        fitted, covariance, _, whole = self.fit(residual, found, free)
+        moved = self._in_beams(fitted[:, 1:3] - found[:, 1:3])
+        with np.errstate(invalid="ignore"):
+            good = free & whole & np.isfinite(fitted).all(axis=1) & (np.hypot(*moved.T) < 1.0)
+        wide = extended.copy()
+        if not good.any():
+            return wide
+        ra, dec = self.image.wcs.all_pix2world(*fitted[good, 1:3].T, 0)
+        allowance = WidthAllowance(
+            photometry.point_width_tolerance, smearing_of(self.image, ra, dec, photometry)
+        )
+        shapes = _Shapes.of(self.image, fitted[good], covariance[good], rms[good])
+        limit = allowance.squared(self.image.beam.minor_arcsec)
+        significant = shapes.squares[:, 1] - 1 > limit + _SIGNIFICANT * shapes.square_error
+        wide[good] |= significant & (shapes.area > 1)
+        return wide
+
+    def _left_over(self, residual: Singles, found: Floats, min_snr: float) -> Floats:
+        """Return peaks of the residual that are further components."""
+        from scipy.spatial import cKDTree
+
+        more = self.peaks(residual, min_snr)
+        if not len(more):
+            return more
+        tree = cKDTree(self._in_beams(found[:, 1:3]))
+        near = tree.query_ball_point(self._in_beams(more[:, 1:3]), _NEAR)
+        beside = np.array([found[n, 0].max() if n else 0.0 for n in near])
+        apart = tree.query(self._in_beams(more[:, 1:3]))[0] > _SAME
+        return np.asarray(more[apart & (more[:, 0] > _COMPANION * beside)])
+
+    def negative_peaks(self, min_snr: float) -> tuple[Floats, Floats]:
+        """Return the negative peaks, as point sources of positive peak, shape (n, 6), and S/N."""
+        return replace(self, around=self.around.negative).detected(-self.pixels, min_snr)
+
+    def measured(
+        self, found: Floats, extended: Bools, poor: Bools, residual: Singles
+    ) -> FoundSources:
+        """Return components with their errors, sizes and blends."""
+        again, covariance, _, whole = self.fit(residual, found, extended, turns=1)
+        level, rms = self.surroundings_at(found[:, 2], found[:, 1])
+        # The errors are those of the last fit; without one, of a point source alone.
+        lone = ~np.isfinite(again).all(axis=1)
+        covariance[lone] = np.diag([1.0, 0, 0, 0, 1.0, 1.0]) * self.point_error**2
+        shapes = _Shapes.of(self.image, found, covariance, rms)
+        ra, dec = self.image.wcs.all_pix2world(found[:, 1], found[:, 2], 0)
+        island = self._islands(found)
+        n_components = np.bincount(island, minlength=1)[island] if len(found) else island
+        flags = np.where(extended, int(Flag.EXTENDED), 0)
+        flags |= np.where(n_components > 1, int(Flag.BLEND), 0)
+        flags |= np.where(whole, 0, int(Flag.EDGE))
+        flags |= np.where(poor | lone, int(Flag.POOR_FIT), 0)
+        peak, peak_error = found[:, 0], np.sqrt(covariance[:, 0, 0]) * rms
+        sizes = [
+            np.where(extended, v, np.nan) for v in shapes.deconvolved(_beam_covariance(self.image))
+        ]
+        return FoundSources(
+            ra_deg=np.asarray(ra % 360),
+            dec_deg=np.asarray(dec),
+            east_error_arcsec=shapes.move_error_arcsec[:, 0],
+            north_error_arcsec=shapes.move_error_arcsec[:, 1],
+            peak_jy=peak,
+            peak_error_jy=peak_error,
+            integrated_jy=np.where(extended, shapes.area * peak, peak),
+            integrated_error_jy=np.where(extended, shapes.integrated_error_jy, peak_error),
+            major_arcsec=sizes[0],
+            major_error_arcsec=sizes[1],
+            minor_arcsec=sizes[2],
+            minor_error_arcsec=sizes[3],
+            angle_deg=sizes[4],
+            background_jy=level,
+            rms_jy=rms,
+            snr=peak / peak_error,
+            island=island,
+            n_components=n_components,
+            flags=flags,
+        )
+
+    def detected(self, pixels: Singles, min_snr: float) -> tuple[Floats, Floats]:
+        """Return the point sources, shape (n, 6), of another image with this noise, and S/N."""
+        starts = self.peaks(pixels, min_snr)
+        residual = pixels.copy()
+        add_components(residual, starts, -1.0)
+        found, snr, _ = self._refit(residual, starts, np.zeros(len(starts), bool))
+        return found[snr >= min_snr], snr[snr >= min_snr]
+
+    def nearest(self, found: Floats, to: Floats) -> tuple[Floats, NDArray[np.intp]]:
+        """Return the distance, in beams, of components `to` from the nearest of others, and it."""
+        from scipy.spatial import cKDTree
+
+        tree = cKDTree(self._in_beams(found[:, 1:3]))
+        away, which = tree.query(self._in_beams(to[:, 1:3]))
+        return np.asarray(away), np.asarray(which)
+
+    def value_at(self, rows: Floats, columns: Floats) -> Floats:
+        """Return the pixels nearest to positions; NaN outside the observed sky."""
+        return nearest_pixels(self.pixels, rows, columns)
+
+    def depth(self) -> "Depth":
+        """Return the noise over the observed sky."""
+        from astropy import units as u
+        from astropy_healpix import HEALPix
+
+        step = max(1, round(_DEPTH_BEAMS * self.beam_pixels[0]))
+        rows, columns = np.mgrid[: self.pixels.shape[0] : step, : self.pixels.shape[1] : step]
+        some = np.isfinite(self.pixels[rows, columns])
+        rows, columns = (v[some].astype(np.float64) for v in (rows, columns))
+        rms = self.surroundings_at(rows, columns)[1]
+        ra, dec = self.image.wcs.all_pix2world(columns, rows, 0)
+        healpix = HEALPix(nside=2**DEPTH_ORDER, order="nested")
+        pixel = healpix.lonlat_to_healpix(ra * u.deg, dec * u.deg)
+        unique, place = np.unique(pixel, return_inverse=True)
+        highest = np.zeros(len(unique))
+        np.maximum.at(highest, place, rms)
+        cell_deg2 = step**2 / abs(np.linalg.det(middle_axes(self.image))) / 3600**2
+        # No more digits than the noise is known to.
+        digits = [float(f"{value:.3g}") for value in highest]
+        return Depth(DEPTH_ORDER, unique.tolist(), digits, rms, len(rms) * cell_deg2)
+
+    def _islands(self, found: Floats) -> Ints:
+        """Return the number of each component's island: a ridge above 4 sigma joins components."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+        from scipy.spatial import cKDTree
+
+        n = len(found)
+        if not n:
+            return np.empty(0, np.int64)
+        pairs = cKDTree(self._in_beams(found[:, 1:3])).query_pairs(3.0, output_type="ndarray")
+        t = np.linspace(0, 1, _RIDGE_STEPS)[:, None]
+        columns, rows = (
+            found[pairs[:, 0], k] * (1 - t) + found[pairs[:, 1], k] * t for k in (1, 2)
+        )
+        level, rms = (
+            v.reshape(rows.shape) for v in self.surroundings_at(rows.ravel(), columns.ravel())
+        )
+        between = self.value_at(rows.ravel(), columns.ravel()).reshape(rows.shape)
+        with np.errstate(invalid="ignore"):
+            joined = pairs[((between - level) > _RIDGE_SNR * rms).all(axis=0)]
+        links = coo_array((np.ones(len(joined)), joined.T), shape=(n, n))
+        return np.asarray(connected_components(links, directed=False)[1], np.int64)
+
+    def _in_beams(self, at: Floats) -> Floats:
+        """Return positions (column, row) in units of the beam's widths (FWHM) at the middle."""
+        a, b, c = quadratic_forms(self.image.beam, middle_axes(self.image)[None])[0]
+        root = np.linalg.cholesky(np.array([[a, b], [b, c]]) / (4 * np.log(2.0)))
+        return np.asarray(at @ root)
+
+
+@dataclass(frozen=True)
+class Depth:
+    """The noise of an image over the observed sky."""
+
+    order: int  #: Order of the HEALPix pixels, nested, ICRS.
+    pixel: list[int]  #: Observed HEALPix pixels.
+    rms_jy: list[float]  #: The highest noise in each, Jy/beam.
+    sampled_rms_jy: Floats  #: Noise at positions distributed evenly, Jy/beam. Shape (n,).
+    area_deg2: float  #: Observed sky, square degrees.
+
+
+def _forms(image: MeasurableImage, rows: Floats, columns: Floats) -> Floats:
+    """Return the restoring beam at positions in pixels."""
+    if not len(rows):
+        return np.empty((0, 3))
+    ra, dec = image.wcs.all_pix2world(columns, rows, 0)
+    return quadratic_forms(image.beam, axes_in_pixels(image, ra, dec))
+
+
+def _highest(at: Floats, radius: float) -> NDArray[np.intp]:
+    """Return the positions, in order, that have none of those before them within a radius."""
+    from scipy.spatial import cKDTree
+
+    if len(at) < 2:
+        return np.arange(len(at))
+    kept = np.ones(len(at), bool)
+    pairs = cKDTree(at).query_pairs(radius, output_type="ndarray")
+    for i, j in sorted((min(p), max(p)) for p in pairs.tolist()):
+        if kept[i]:
+            kept[j] = False
+    return np.flatnonzero(kept)
+
+
+@dataclass(frozen=True)
+class _Shapes:
+    """Shapes of components on the sky and relative to the beam, with errors."""
+
+    covariance: Floats  #: Covariance matrix, east and north, square arcsec. Shape (n, 2, 2).
+    squares: Floats  #: Squared widths over the beam's, ascending. Shape (n, 2).
+    square_error: Floats  #: Error of the larger one. Shape (n,).
+    area: Floats  #: Integrated over peak flux density. Shape (n,).
+    integrated_error_jy: Floats  #: Error of the integrated flux density. Shape (n,).
+    move_error_arcsec: Floats  #: Errors of the position, east and north. Shape (n, 2).
+    axis_error: Floats  #: Relative errors of the widths along both axes, minor first. Shape (n, 2).
+
+    @classmethod
+    def of(
+        cls, image: MeasurableImage, found: Floats, covariance: Floats, rms: Floats
+    ) -> "_Shapes":
+        if not len(found):
+            none, two = np.empty(0), np.empty((0, 2))
+            return cls(np.empty((0, 2, 2)), two, none, none, none, two, two)
+        ra, dec = image.wcs.all_pix2world(found[:, 1], found[:, 2], 0)
+        axes = axes_in_pixels(image, ra, dec)
+        a, b, c = found[:, 3:].T
+        forms = np.stack([np.stack([a, b], -1), np.stack([b, c], -1)], -2)
+        # Pixels (column, row) of one unit of u and w, in which the Gaussian is round.
+        root = np.swapaxes(np.linalg.inv(np.linalg.cholesky(2 * forms)), 1, 2)
+        on_sky = np.linalg.inv(axes) @ root
+        size = on_sky @ np.swapaxes(on_sky, 1, 2)
+        beam = _beam_covariance(image)
+        whole = np.linalg.inv(np.linalg.cholesky(beam))
+        relative = whole @ on_sky
+        squares, across = np.linalg.eigh(relative @ np.swapaxes(relative, 1, 2))
+        relative_rms = rms / found[:, 0]
+        # The widest direction relative to the beam, in u and w.
+        square_error = squares[:, 1] * _along(covariance, relative, across[:, :, 1]) * relative_rms
+        own_axes = np.linalg.eigh(size)[1]
+        axis_error = [
+            0.5 * _along(covariance, on_sky, own_axes[:, :, k]) * relative_rms for k in (0, 1)
+        ]
+        area = np.sqrt(np.linalg.det(size) / np.linalg.det(beam))
+        integral = np.sqrt(np.einsum("p,npq,q->n", _INTEGRAL, covariance, _INTEGRAL))
+        moves = on_sky @ covariance[:, 4:, 4:] @ np.swapaxes(on_sky, 1, 2)
+        error = np.sqrt(np.diagonal(moves, axis1=1, axis2=2)) * relative_rms[:, None]
+        return cls(
+            size,
+            squares,
+            square_error,
+            area,
+            area * integral * rms,
+            error,
+            np.column_stack(axis_error),
+        )
+
+    def deconvolved(self, beam: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """Return major and minor axis without the beam, each with its error, and the angle.
+
+        `beam` is its covariance matrix, shape (2, 2); see `FoundSources` for the units.
+        """
+        squares, own = np.linalg.eigh(self.covariance - beam)
+        fitted = np.linalg.eigvalsh(self.covariance)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sizes = _FWHM * np.sqrt(np.maximum(squares, 0.0))
+            # d sqrt(f^2 - b^2) = f / sqrt(f^2 - b^2) df
+            errors = self.axis_error * _FWHM**2 * fitted / sizes
+        errors[~(sizes > 0)] = np.nan
+        angle = np.degrees(np.arctan2(own[:, 0, 1], own[:, 1, 1])) % 180
+        return sizes[:, 1], errors[:, 1], sizes[:, 0], errors[:, 0], angle
+
+
+def _along(covariance: Floats, matrix: Floats, direction: Floats) -> Floats:
+    """Return the relative error of the squared width along directions in another frame.
+
+    `matrix`, shape (n, 2, 2), goes from u and w to the frame of `direction`, shape (n, 2), an axis
+    of the Gaussian there.
+    """
+    towards = np.linalg.solve(matrix, direction[:, :, None])[:, :, 0]
+    c, s = (towards / np.hypot(*towards.T)[:, None]).T
+    by = np.stack([c * c, s * s, 2 * c * s], axis=-1)
+    return np.asarray(np.sqrt(np.einsum("ni,nij,nj->n", by, covariance[:, 1:4, 1:4], by)))
+
+
+def _beam_covariance(image: MeasurableImage) -> Floats:
+    """Return the restoring beam's covariance matrix, east and north, square arcsec."""
+    angle = np.radians(image.beam.angle_deg)
+    along = np.array([np.sin(angle), np.cos(angle)]) * image.beam.major_arcsec / _FWHM
+    across = np.array([np.cos(angle), -np.sin(angle)]) * image.beam.minor_arcsec / _FWHM
+    return np.outer(along, along) + np.outer(across, across)
