@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from contimg_resources.compiling import on_one_core
 from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.photometry.beams import axes_in_pixels, quadratic_forms
 from contimg_resources.photometry.finding import Found
@@ -25,7 +26,7 @@ _SAME = 0.5
 _LEVELS = np.array([3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0, 20.0, 30.0, 50.0])
 _RELIABILITY_SNR = np.array([5.0, 5.5, 6.0, 7.0, 8.0, 10.0])
 #: With fewer negative peaks their distribution is taken for that of Gaussian noise.
-_LEAST_NEGATIVE = 10
+_LEAST_NEGATIVE = 20
 #: Differential counts at 1.4 GHz: log10 of dN/dS S^2.5 (Jy^1.5 / sr), a polynomial in log10(S/mJy)
 #: between 0.05 and 1000 mJy (Hopkins et al. 2003, AJ 125, 465, their equation 7).
 _COUNTS = (0.859, 0.508, 0.376, -0.049, -0.121, 0.057, -0.008)
@@ -77,7 +78,8 @@ def measure_completeness(found: Found, injections: int) -> Completeness:
     truth = np.column_stack([snr * finder.point_error * rms, columns, rows, forms])
     pixels = found.residual.copy()
     add_components(pixels, truth, 1.0)
-    detected, _ = finder.detected(pixels, found.min_snr)
+    with on_one_core():
+        detected, _ = finder.detected(pixels, found.min_snr)
     ratio = np.full(len(truth), np.nan)
     if len(detected) and len(truth):
         away, nearest = finder.nearest(detected, truth)

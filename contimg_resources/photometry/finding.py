@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.compiling import on_one_core
 from contimg_resources.core.arrays import Bools, Floats, Ints, Singles
 from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.imaging.reliability import Peaks, stand_out
@@ -41,8 +42,9 @@ _PIXEL_LOSS = 0.85
 #: distribution.
 _ARTEFACT, _COUNTED_SHARE = 1.15, 0.8
 #: Distances in widths (FWHM) of the beam: peaks of one component; components of one fit; the
-#: largest shift of a fitted position from its peak.
-_SAME, _NEAR, _FARTHEST = 0.5, 2.0, 0.8
+#: largest shift of a fitted position from its peak; neighbours in one island.
+_SAME, _NEAR, _FARTHEST = 0.5, 2.0, 1.0
+_ISLAND = 3.0
 _LARGEST_GROUP = 8
 #: Fits use pixels where a point source is above 0.6 of its peak, and one of free shape above 0.4.
 #: In noise with the shape of the beam the error of a point source's peak is then 1.1 times that of
@@ -52,6 +54,9 @@ _TURNS = 25
 #: Shapes are fitted above this S/N; a source is extended if its width exceeds the tolerance by this
 #: many errors.
 _SHAPE_SNR, _SIGNIFICANT = 7.0, 4.0
+#: A peak that stands out of the ridge to a higher one by less than this S/N may be noise on a wide
+#: source.
+_PROMINENT_SNR = 2.5
 #: A peak that is left beside a component is another one above this share of it.
 _COMPANION = 0.1
 _ROUNDS = 2
@@ -137,9 +142,13 @@ def find_sources(
     `contimg_resources.imaging.reliability`).
     """
     finder = Finder.of(image)
-    found, snr, residual, extended, poor = finder.components(
-        limits.min_snr, photometry or PhotometrySettings()
-    )
+    # Many short loops.
+    with on_one_core():
+        return _found(finder, limits, photometry or PhotometrySettings())
+
+
+def _found(finder: "Finder", limits: FindingSettings, photometry: PhotometrySettings) -> Found:
+    found, snr, residual, extended, poor = finder.components(limits.min_snr, photometry)
     dips, dip_snr = finder.negative_peaks(_COUNTED_SHARE * limits.min_snr)
     negative = Peaks(dips[:, 1:3], dips[:, 0], dip_snr)
     real = Peaks(found[:, 1:3], found[:, 0], snr)
@@ -210,7 +219,7 @@ class Finder:
         """Return the peaks of an image, as point sources on its pixels, shape (n, 6).
 
         See `contimg_resources.photometry.finding_loops.add_components`. Peaks within half a beam of
-        a higher one are left out.
+        a higher one, and those that stand out little of the ridge to a higher one, are left out.
         """
         least_snr = _PIXEL_LOSS * min_snr
         # Background is small beside a peak's limit; the exact test follows.
@@ -223,6 +232,12 @@ class Finder:
         order = np.flatnonzero(high)[np.argsort(-height[high], kind="stable")]
         found = np.column_stack([height, columns, rows])[order]
         found = found[_highest(self._in_beams(found[:, 1:3]), _SAME)]
+        pairs = self._pairs(found, _NEAR)
+        lower = pairs.max(axis=1)
+        least = found[lower, 0] - _PROMINENT_SNR * self._rms_of(found[lower])
+        with np.errstate(invalid="ignore"):
+            joined = self._ridges(pixels, found, pairs).min(axis=0) > least
+        found = np.delete(found, lower[joined], axis=0)
         return np.column_stack([found, _forms(self.image, found[:, 2], found[:, 1])])
 
     def fit(
@@ -310,7 +325,7 @@ class Finder:
         found = np.where(good[:, None], found, starts)
         add_components(residual, starts[good], 1.0)
         add_components(residual, found[good], -1.0)
-        rms = self.surroundings_at(found[:, 2], found[:, 1])[1]
+        rms = self._rms_of(found)
         factor = np.where(good, np.sqrt(covariance[:, 0, 0]), self.point_error)
         return found, found[:, 0] / (factor * rms), ~(good & converged)
 
@@ -340,12 +355,23 @@ class Finder:
         self, residual: Singles, found: Floats, extended: Bools, photometry: PhotometrySettings
     ) -> Bools:
         """Return which components are wider than a point source."""
-        rms = self.surroundings_at(found[:, 2], found[:, 1])[1]
+        rms = self._rms_of(found)
         free = extended | (found[:, 0] >= _SHAPE_SNR * rms)
-        fitted, covariance, _, whole = self.fit(residual, found, free)
-        moved = self._in_beams(fitted[:, 1:3] - found[:, 1:3])
-        with np.errstate(invalid="ignore"):
-            good = free & whole & np.isfinite(fitted).all(axis=1) & (np.hypot(*moved.T) < 1.0)
+        trial, fitted = residual, found
+        # The pixels of the second fit follow the shape of the first one.
+        for last in (False, True):
+            before = fitted
+            fitted, covariance, _, whole = self.fit(trial, before, free)
+            moved = self._in_beams(fitted[:, 1:3] - found[:, 1:3])
+            with np.errstate(invalid="ignore"):
+                good = free & np.isfinite(fitted).all(axis=1) & (np.hypot(*moved.T) < _FARTHEST)
+            if not last:
+                fitted = np.where(good[:, None], fitted, before)
+                free = good
+                trial = residual.copy()
+                add_components(trial, before[good], 1.0)
+                add_components(trial, fitted[good], -1.0)
+        good &= whole
         wide = extended.copy()
         if not good.any():
             return wide
@@ -464,24 +490,37 @@ class Finder:
         """Return the number of each component's island: a ridge above 4 sigma joins components."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
-        from scipy.spatial import cKDTree
 
         n = len(found)
         if not n:
             return np.empty(0, np.int64)
-        pairs = cKDTree(self._in_beams(found[:, 1:3])).query_pairs(3.0, output_type="ndarray")
-        t = np.linspace(0, 1, _RIDGE_STEPS)[:, None]
-        columns, rows = (
-            found[pairs[:, 0], k] * (1 - t) + found[pairs[:, 1], k] * t for k in (1, 2)
-        )
-        level, rms = (
-            v.reshape(rows.shape) for v in self.surroundings_at(rows.ravel(), columns.ravel())
-        )
-        between = self.value_at(rows.ravel(), columns.ravel()).reshape(rows.shape)
+        pairs = self._pairs(found, _ISLAND)
+        least = _RIDGE_SNR * self._rms_of(found)[pairs].max(axis=1)
         with np.errstate(invalid="ignore"):
-            joined = pairs[((between - level) > _RIDGE_SNR * rms).all(axis=0)]
+            joined = pairs[(self._ridges(self.pixels, found, pairs) > least).all(axis=0)]
         links = coo_array((np.ones(len(joined)), joined.T), shape=(n, n))
         return np.asarray(connected_components(links, directed=False)[1], np.int64)
+
+    def _pairs(self, found: Floats, radius: float) -> NDArray[np.intp]:
+        """Return the pairs of components within a number of beams, shape (n_pairs, 2)."""
+        from scipy.spatial import cKDTree
+
+        if len(found) < 2:
+            return np.empty((0, 2), np.intp)
+        tree = cKDTree(self._in_beams(found[:, 1:3]))
+        return np.asarray(tree.query_pairs(radius, output_type="ndarray"), np.intp)
+
+    def _ridges(self, pixels: Singles, found: Floats, pairs: NDArray[np.intp]) -> Floats:
+        """Return the image on the lines between pairs, Jy/beam, shape (n_steps, n_pairs)."""
+        t = np.linspace(0, 1, _RIDGE_STEPS)[:, None]
+        columns, rows = (
+            (found[pairs[:, 0], k] * (1 - t) + found[pairs[:, 1], k] * t).ravel() for k in (1, 2)
+        )
+        between = nearest_pixels(pixels, rows, columns) - self.surroundings_at(rows, columns)[0]
+        return np.asarray(between.reshape(_RIDGE_STEPS, len(pairs)))
+
+    def _rms_of(self, found: Floats) -> Floats:
+        return self.surroundings_at(found[:, 2], found[:, 1])[1]
 
     def _in_beams(self, at: Floats) -> Floats:
         """Return positions (column, row) in units of the beam's widths (FWHM) at the middle."""
