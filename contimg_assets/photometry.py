@@ -141,7 +141,7 @@ def forced_photometry(context: dg.AssetExecutionContext, workshop: Workshop) -> 
 @uses("settings", "products", "catalogues")
 def found_sources(
     context: dg.AssetExecutionContext, workshop: Workshop
-) -> dg.MaterializeResult[None]:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Find the sources of a mosaic without a catalogue.
 
     Positions, peak and integrated flux densities, sizes, position angles, blends; completeness from
@@ -155,7 +155,7 @@ def found_sources(
             run_id=context.run.run_id,
             progress=log_progress(context),
         )
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             metadata=describe_found(found),
             data_version=content_version(found.product.checksum),
             check_results=[check_result(found.verdict)],

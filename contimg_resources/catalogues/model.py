@@ -132,7 +132,8 @@ def nearest_sources(
     chord, which = cKDTree(unit_vectors(there_ra_deg, there_dec_deg)).query(
         unit_vectors(ra_deg, dec_deg)
     )
-    return np.asarray(3600 * np.degrees(2 * np.arcsin(np.minimum(0.5 * chord, 1.0)))), which
+    arcsec = 3600 * np.degrees(2 * np.arcsin(np.minimum(0.5 * chord, 1.0)))
+    return np.asarray(arcsec), np.asarray(which, np.intp)
 
 
 def blended(ra_deg: Floats, dec_deg: Floats, beam_major_arcsec: float) -> Bools:

@@ -1,7 +1,7 @@
 """Completeness and reliability of a list of found sources, and the number expected from counts.
 
 Belongs here: injecting sources into an image's own noise, false alarms from its negative peaks,
-source counts. Doesn't: finding (see `finding`).
+source counts, the noise over the sky. Doesn't: finding (see `finding`).
 """
 
 import zlib
@@ -12,8 +12,9 @@ import numpy as np
 from contimg_resources.compiling import on_one_core
 from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.photometry.beams import axes_in_pixels, quadratic_forms
-from contimg_resources.photometry.finding import Found
+from contimg_resources.photometry.finding import Finder, Found
 from contimg_resources.photometry.finding_loops import add_components
+from contimg_resources.photometry.measuring import middle_axes
 
 #: Injected sources are at least this many beams (major axis) apart, less the random offset.
 _APART, _OFFSET = 4.0, 1.0
@@ -27,6 +28,9 @@ _LEVELS = np.array([3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0, 20.0, 30.0, 
 _RELIABILITY_SNR = np.array([5.0, 5.5, 6.0, 7.0, 8.0, 10.0])
 #: With fewer negative peaks their distribution is taken for that of Gaussian noise.
 _LEAST_NEGATIVE = 20
+#: The noise over the sky is sampled at this distance, in beams, and kept by HEALPix pixels of this
+#: order, 14 arcmin.
+_DEPTH_BEAMS, DEPTH_ORDER = 3.0, 8
 #: Differential counts at 1.4 GHz: log10 of dN/dS S^2.5 (Jy^1.5 / sr), a polynomial in log10(S/mJy)
 #: between 0.05 and 1000 mJy (Hopkins et al. 2003, AJ 125, 465, their equation 7).
 _COUNTS = (0.859, 0.508, 0.376, -0.049, -0.121, 0.057, -0.008)
@@ -194,3 +198,36 @@ def expected_sources(found: Found, rms_jy: Floats, area_deg2: float) -> float:
     limits_mjy = 1e3 * found.min_snr * found.finder.point_error * rms_jy * ratio
     per_sr = np.interp(np.log10(np.maximum(limits_mjy, 1e-6)), log_mjy, above)
     return float(per_sr.mean() * area_deg2 * np.radians(1.0) ** 2)
+
+
+@dataclass(frozen=True)
+class Depth:
+    """The noise of an image over the observed sky."""
+
+    order: int  #: Order of the HEALPix pixels, nested, ICRS.
+    pixel: list[int]  #: Observed HEALPix pixels.
+    rms_jy: list[float]  #: The highest noise in each, Jy/beam.
+    sampled_rms_jy: Floats  #: Noise at positions distributed evenly, Jy/beam. Shape (n,).
+    area_deg2: float  #: Observed sky, square degrees.
+
+
+def depth_of(finder: Finder) -> Depth:
+    """Return the noise of an image over the observed sky."""
+    from astropy import units as u
+    from astropy_healpix import HEALPix
+
+    step = max(1, round(_DEPTH_BEAMS * finder.beam_pixels[0]))
+    rows, columns = np.mgrid[: finder.pixels.shape[0] : step, : finder.pixels.shape[1] : step]
+    some = np.isfinite(finder.pixels[rows, columns])
+    rows, columns = (v[some].astype(np.float64) for v in (rows, columns))
+    rms = finder.surroundings_at(rows, columns)[1]
+    ra, dec = finder.image.wcs.all_pix2world(columns, rows, 0)
+    healpix = HEALPix(nside=2**DEPTH_ORDER, order="nested")
+    pixel = healpix.lonlat_to_healpix(ra * u.deg, dec * u.deg)
+    unique, place = np.unique(pixel, return_inverse=True)
+    highest = np.zeros(len(unique))
+    np.maximum.at(highest, place, rms)
+    cell_deg2 = step**2 / abs(np.linalg.det(middle_axes(finder.image))) / 3600**2
+    # No more digits than the noise is known to.
+    digits = [float(f"{value:.3g}") for value in highest]
+    return Depth(DEPTH_ORDER, unique.tolist(), digits, rms, len(rms) * cell_deg2)

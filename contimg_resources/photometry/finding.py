@@ -5,7 +5,7 @@ Doesn't: loops over pixels (see `finding_loops`), completeness (see `injecting`)
 `found`).
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,12 +18,14 @@ from contimg_resources.imaging.reliability import Peaks, stand_out
 from contimg_resources.imaging.sources import close_groups
 from contimg_resources.photometry.background import Surroundings
 from contimg_resources.photometry.beams import axes_in_pixels, quadratic_forms
+from contimg_resources.photometry.component_shapes import ComponentShapes, beam_covariance
 from contimg_resources.photometry.correlation import NoiseCorrelation, noise_of
 from contimg_resources.photometry.finding_loops import (
     add_components,
     fit_components,
     local_maxima,
 )
+from contimg_resources.photometry.found import FoundSources
 from contimg_resources.photometry.measuring import (
     middle_axes,
     nearest_pixels,
@@ -62,48 +64,6 @@ _COMPANION = 0.1
 _ROUNDS = 2
 #: Components are one island if the image between them stays above this S/N.
 _RIDGE_SNR, _RIDGE_STEPS = 4.0, 9
-#: The noise over the sky is sampled at this distance, in beams, and kept by HEALPix pixels of this
-#: order, 14 arcmin.
-_DEPTH_BEAMS, DEPTH_ORDER = 3.0, 8
-#: Integrated flux density, in parameters of a fit.
-_INTEGRAL = np.array([1.0, 0.5, 0.5, 0.0, 0.0, 0.0])
-_FWHM = np.sqrt(8.0 * np.log(2.0))
-
-
-@dataclass(frozen=True)
-class FoundSources:
-    """Components that were found in an image, by decreasing peak.
-
-    Arrays have the shape (n,). Errors are those of the fit in noise with the image's measured
-    autocorrelation.
-    """
-
-    ra_deg: Floats  #: Position, ICRS degrees.
-    dec_deg: Floats  #: Position, ICRS degrees.
-    east_error_arcsec: Floats  #: Uncertainty of the position towards east, arcsec.
-    north_error_arcsec: Floats  #: Uncertainty of the position towards north, arcsec.
-    peak_jy: Floats  #: Peak flux density, Jy/beam.
-    peak_error_jy: Floats  #: Its uncertainty, Jy/beam.
-    integrated_jy: Floats  #: Integrated flux density, Jy; that of a point source is its peak.
-    integrated_error_jy: Floats  #: Its uncertainty, Jy.
-    major_arcsec: Floats  #: Size (FWHM) without the beam, arcsec; NaN for a point source.
-    major_error_arcsec: Floats  #: Its uncertainty, arcsec.
-    minor_arcsec: Floats  #: Likewise along the minor axis; 0 if it isn't resolved along it.
-    minor_error_arcsec: Floats  #: Its uncertainty, arcsec; NaN if it isn't resolved along it.
-    angle_deg: Floats  #: Position angle of the major axis, north through east, in [0, 180) degrees.
-    background_jy: Floats  #: Background around it, Jy/beam.
-    rms_jy: Floats  #: Noise of a pixel around it, Jy/beam.
-    snr: Floats  #: Peak over its uncertainty.
-    island: Ints  #: Number of its island: components of one share it.
-    n_components: Ints  #: Number of components of its island.
-    flags: Ints  #: Sums of `contimg_resources.photometry.model.Flag`.
-
-    def __len__(self) -> int:
-        return len(self.ra_deg)
-
-    def select(self, which: Bools | NDArray[np.intp]) -> "FoundSources":
-        """Return some of the sources, given by a mask or by indices in order."""
-        return FoundSources(**{f.name: getattr(self, f.name)[which] for f in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -266,8 +226,8 @@ class Finder:
             turns,
         )
         back = np.argsort(order)
-        found, covariance, converged, whole = (values[back] for values in fitted)
-        return found, covariance, converged, whole
+        found, covariance, converged, whole = fitted
+        return found[back], covariance[back], converged[back], whole[back]
 
     def components(
         self, min_snr: float, photometry: PhotometrySettings
@@ -379,7 +339,7 @@ class Finder:
         allowance = WidthAllowance(
             photometry.point_width_tolerance, smearing_of(self.image, ra, dec, photometry)
         )
-        shapes = _Shapes.of(self.image, fitted[good], covariance[good], rms[good])
+        shapes = ComponentShapes.of(self.image, fitted[good], covariance[good], rms[good])
         limit = allowance.squared(self.image.beam.minor_arcsec)
         significant = shapes.squares[:, 1] - 1 > limit + _SIGNIFICANT * shapes.square_error
         wide[good] |= significant & (shapes.area > 1)
@@ -411,7 +371,7 @@ class Finder:
         # The errors are those of the last fit; without one, of a point source alone.
         lone = ~np.isfinite(again).all(axis=1)
         covariance[lone] = np.diag([1.0, 0, 0, 0, 1.0, 1.0]) * self.point_error**2
-        shapes = _Shapes.of(self.image, found, covariance, rms)
+        shapes = ComponentShapes.of(self.image, found, covariance, rms)
         ra, dec = self.image.wcs.all_pix2world(found[:, 1], found[:, 2], 0)
         island = self._islands(found)
         n_components = np.bincount(island, minlength=1)[island] if len(found) else island
@@ -421,7 +381,7 @@ class Finder:
         flags |= np.where(poor | lone, int(Flag.POOR_FIT), 0)
         peak, peak_error = found[:, 0], np.sqrt(covariance[:, 0, 0]) * rms
         sizes = [
-            np.where(extended, v, np.nan) for v in shapes.deconvolved(_beam_covariance(self.image))
+            np.where(extended, v, np.nan) for v in shapes.deconvolved(beam_covariance(self.image))
         ]
         return FoundSources(
             ra_deg=np.asarray(ra % 360),
@@ -464,27 +424,6 @@ class Finder:
     def value_at(self, rows: Floats, columns: Floats) -> Floats:
         """Return the pixels nearest to positions; NaN outside the observed sky."""
         return nearest_pixels(self.pixels, rows, columns)
-
-    def depth(self) -> "Depth":
-        """Return the noise over the observed sky."""
-        from astropy import units as u
-        from astropy_healpix import HEALPix
-
-        step = max(1, round(_DEPTH_BEAMS * self.beam_pixels[0]))
-        rows, columns = np.mgrid[: self.pixels.shape[0] : step, : self.pixels.shape[1] : step]
-        some = np.isfinite(self.pixels[rows, columns])
-        rows, columns = (v[some].astype(np.float64) for v in (rows, columns))
-        rms = self.surroundings_at(rows, columns)[1]
-        ra, dec = self.image.wcs.all_pix2world(columns, rows, 0)
-        healpix = HEALPix(nside=2**DEPTH_ORDER, order="nested")
-        pixel = healpix.lonlat_to_healpix(ra * u.deg, dec * u.deg)
-        unique, place = np.unique(pixel, return_inverse=True)
-        highest = np.zeros(len(unique))
-        np.maximum.at(highest, place, rms)
-        cell_deg2 = step**2 / abs(np.linalg.det(middle_axes(self.image))) / 3600**2
-        # No more digits than the noise is known to.
-        digits = [float(f"{value:.3g}") for value in highest]
-        return Depth(DEPTH_ORDER, unique.tolist(), digits, rms, len(rms) * cell_deg2)
 
     def _islands(self, found: Floats) -> Ints:
         """Return the number of each component's island: a ridge above 4 sigma joins components."""
@@ -529,17 +468,6 @@ class Finder:
         return np.asarray(at @ root)
 
 
-@dataclass(frozen=True)
-class Depth:
-    """The noise of an image over the observed sky."""
-
-    order: int  #: Order of the HEALPix pixels, nested, ICRS.
-    pixel: list[int]  #: Observed HEALPix pixels.
-    rms_jy: list[float]  #: The highest noise in each, Jy/beam.
-    sampled_rms_jy: Floats  #: Noise at positions distributed evenly, Jy/beam. Shape (n,).
-    area_deg2: float  #: Observed sky, square degrees.
-
-
 def _forms(image: MeasurableImage, rows: Floats, columns: Floats) -> Floats:
     """Return the restoring beam at positions in pixels."""
     if not len(rows):
@@ -560,91 +488,3 @@ def _highest(at: Floats, radius: float) -> NDArray[np.intp]:
         if kept[i]:
             kept[j] = False
     return np.flatnonzero(kept)
-
-
-@dataclass(frozen=True)
-class _Shapes:
-    """Shapes of components on the sky and relative to the beam, with errors."""
-
-    covariance: Floats  #: Covariance matrix, east and north, square arcsec. Shape (n, 2, 2).
-    squares: Floats  #: Squared widths over the beam's, ascending. Shape (n, 2).
-    square_error: Floats  #: Error of the larger one. Shape (n,).
-    area: Floats  #: Integrated over peak flux density. Shape (n,).
-    integrated_error_jy: Floats  #: Error of the integrated flux density. Shape (n,).
-    move_error_arcsec: Floats  #: Errors of the position, east and north. Shape (n, 2).
-    axis_error: Floats  #: Relative errors of the widths along both axes, minor first. Shape (n, 2).
-
-    @classmethod
-    def of(
-        cls, image: MeasurableImage, found: Floats, covariance: Floats, rms: Floats
-    ) -> "_Shapes":
-        if not len(found):
-            none, two = np.empty(0), np.empty((0, 2))
-            return cls(np.empty((0, 2, 2)), two, none, none, none, two, two)
-        ra, dec = image.wcs.all_pix2world(found[:, 1], found[:, 2], 0)
-        axes = axes_in_pixels(image, ra, dec)
-        a, b, c = found[:, 3:].T
-        forms = np.stack([np.stack([a, b], -1), np.stack([b, c], -1)], -2)
-        # Pixels (column, row) of one unit of u and w, in which the Gaussian is round.
-        root = np.swapaxes(np.linalg.inv(np.linalg.cholesky(2 * forms)), 1, 2)
-        on_sky = np.linalg.inv(axes) @ root
-        size = on_sky @ np.swapaxes(on_sky, 1, 2)
-        beam = _beam_covariance(image)
-        whole = np.linalg.inv(np.linalg.cholesky(beam))
-        relative = whole @ on_sky
-        squares, across = np.linalg.eigh(relative @ np.swapaxes(relative, 1, 2))
-        relative_rms = rms / found[:, 0]
-        # The widest direction relative to the beam, in u and w.
-        square_error = squares[:, 1] * _along(covariance, relative, across[:, :, 1]) * relative_rms
-        own_axes = np.linalg.eigh(size)[1]
-        axis_error = [
-            0.5 * _along(covariance, on_sky, own_axes[:, :, k]) * relative_rms for k in (0, 1)
-        ]
-        area = np.sqrt(np.linalg.det(size) / np.linalg.det(beam))
-        integral = np.sqrt(np.einsum("p,npq,q->n", _INTEGRAL, covariance, _INTEGRAL))
-        moves = on_sky @ covariance[:, 4:, 4:] @ np.swapaxes(on_sky, 1, 2)
-        error = np.sqrt(np.diagonal(moves, axis1=1, axis2=2)) * relative_rms[:, None]
-        return cls(
-            size,
-            squares,
-            square_error,
-            area,
-            area * integral * rms,
-            error,
-            np.column_stack(axis_error),
-        )
-
-    def deconvolved(self, beam: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        """Return major and minor axis without the beam, each with its error, and the angle.
-
-        `beam` is its covariance matrix, shape (2, 2); see `FoundSources` for the units.
-        """
-        squares, own = np.linalg.eigh(self.covariance - beam)
-        fitted = np.linalg.eigvalsh(self.covariance)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            sizes = _FWHM * np.sqrt(np.maximum(squares, 0.0))
-            # d sqrt(f^2 - b^2) = f / sqrt(f^2 - b^2) df
-            errors = self.axis_error * _FWHM**2 * fitted / sizes
-        errors[~(sizes > 0)] = np.nan
-        angle = np.degrees(np.arctan2(own[:, 0, 1], own[:, 1, 1])) % 180
-        return sizes[:, 1], errors[:, 1], sizes[:, 0], errors[:, 0], angle
-
-
-def _along(covariance: Floats, matrix: Floats, direction: Floats) -> Floats:
-    """Return the relative error of the squared width along directions in another frame.
-
-    `matrix`, shape (n, 2, 2), goes from u and w to the frame of `direction`, shape (n, 2), an axis
-    of the Gaussian there.
-    """
-    towards = np.linalg.solve(matrix, direction[:, :, None])[:, :, 0]
-    c, s = (towards / np.hypot(*towards.T)[:, None]).T
-    by = np.stack([c * c, s * s, 2 * c * s], axis=-1)
-    return np.asarray(np.sqrt(np.einsum("ni,nij,nj->n", by, covariance[:, 1:4, 1:4], by)))
-
-
-def _beam_covariance(image: MeasurableImage) -> Floats:
-    """Return the restoring beam's covariance matrix, east and north, square arcsec."""
-    angle = np.radians(image.beam.angle_deg)
-    along = np.array([np.sin(angle), np.cos(angle)]) * image.beam.major_arcsec / _FWHM
-    across = np.array([np.cos(angle), -np.sin(angle)]) * image.beam.minor_arcsec / _FWHM
-    return np.outer(along, along) + np.outer(across, across)

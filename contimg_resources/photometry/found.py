@@ -1,20 +1,19 @@
-"""Lists of found sources as Parquet and VOTable: one file for each mosaic.
+"""Lists of found sources, as Parquet and VOTable: one file for each mosaic.
 
-Belongs here: the columns, names of files and sources, writing and reading. Doesn't: finding (see
-`finding`), comparing epochs (see `new_sources`).
+Belongs here: the record of sources, the columns, names of files and sources, writing and reading. Doesn't: finding (see
+`finding`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.core.arrays import Floats
+from contimg_resources.core.arrays import Bools, Floats, Ints
 from contimg_resources.core.keys import day_name, parse_mosaic_key
 from contimg_resources.core.parquet import ParquetFormat, arrays_of
-from contimg_resources.photometry.finding import FoundSources
 from contimg_resources.photometry.model import MeasurableImage
 
 #: Type and description of each column.
@@ -63,6 +62,42 @@ _UCDS = {
     "snr": "stat.snr",
     "flags": "meta.code",
 }
+
+
+@dataclass(frozen=True)
+class FoundSources:
+    """Components that were found in an image, by decreasing peak.
+
+    Arrays have the shape (n,). Errors are those of the fit in noise with the image's measured
+    autocorrelation.
+    """
+
+    ra_deg: Floats  #: Position, ICRS degrees.
+    dec_deg: Floats  #: Position, ICRS degrees.
+    east_error_arcsec: Floats  #: Uncertainty of the position towards east, arcsec.
+    north_error_arcsec: Floats  #: Uncertainty of the position towards north, arcsec.
+    peak_jy: Floats  #: Peak flux density, Jy/beam.
+    peak_error_jy: Floats  #: Its uncertainty, Jy/beam.
+    integrated_jy: Floats  #: Integrated flux density, Jy; that of a point source is its peak.
+    integrated_error_jy: Floats  #: Its uncertainty, Jy.
+    major_arcsec: Floats  #: Size (FWHM) without the beam, arcsec; NaN for a point source.
+    major_error_arcsec: Floats  #: Its uncertainty, arcsec.
+    minor_arcsec: Floats  #: Likewise along the minor axis; 0 if it isn't resolved along it.
+    minor_error_arcsec: Floats  #: Its uncertainty, arcsec; NaN if it isn't resolved along it.
+    angle_deg: Floats  #: Position angle of the major axis, north through east, in [0, 180) degrees.
+    background_jy: Floats  #: Background around it, Jy/beam.
+    rms_jy: Floats  #: Noise of a pixel around it, Jy/beam.
+    snr: Floats  #: Peak over its uncertainty.
+    island: Ints  #: Number of its island: components of one share it.
+    n_components: Ints  #: Number of components of its island.
+    flags: Ints  #: Sums of `contimg_resources.photometry.model.Flag`.
+
+    def __len__(self) -> int:
+        return len(self.ra_deg)
+
+    def select(self, which: Bools | NDArray[np.intp]) -> "FoundSources":
+        """Return some of the sources, given by a mask or by indices in order."""
+        return FoundSources(**{f.name: getattr(self, f.name)[which] for f in fields(self)})
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,7 @@ def find_in_mosaic(
         If the reference catalogue is missing or damaged.
     """
     from contimg_resources.photometry.completeness import (
+        depth_of,
         expected_sources,
         measure_completeness,
         measure_reliability,
@@ -101,7 +102,7 @@ def find_in_mosaic(
     progress("comparing and writing", 0.9)
     catalogue = workshop.reference_catalogue()
     names, away, recovered = _catalogued(workshop, found)
-    depth = found.finder.depth()
+    depth = depth_of(found.finder)
     n_expected = expected_sources(found, depth.sampled_rms_jy, depth.area_deg2)
     verdict = check_found(found, reliability, n_expected, recovered)
     parameters = {

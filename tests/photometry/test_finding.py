@@ -15,8 +15,8 @@ from contimg_resources.photometry.completeness import (
     measure_completeness,
     measure_reliability,
 )
-from contimg_resources.photometry.finding import Found, FoundSources, find_sources
-from contimg_resources.photometry.found import names_of
+from contimg_resources.photometry.finding import Found, find_sources
+from contimg_resources.photometry.found import FoundSources, names_of
 from contimg_resources.photometry.model import Flag, MeasurableImage
 from contimg_resources.settings import FindingSettings
 from contimg_resources.simulation.tiles import correlated_noise
