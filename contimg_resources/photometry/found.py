@@ -1,7 +1,7 @@
 """Lists of found sources, as Parquet and VOTable: one file for each mosaic.
 
-Belongs here: the record of sources, the columns, names of files and sources, writing and reading. Doesn't: finding (see
-`finding`).
+Belongs here: the record of sources, the columns, names of files and sources, writing and reading.
+Doesn't: finding (see `finding`).
 """
 
 from dataclasses import dataclass, fields
