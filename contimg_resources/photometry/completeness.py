@@ -11,6 +11,12 @@ import numpy as np
 
 from contimg_resources.compiling import on_one_core
 from contimg_resources.core.arrays import Floats, Ints
+from contimg_resources.core.source_counts import (
+    BRIGHTEST_JY,
+    COUNTS_HZ,
+    FAINTEST_JY,
+    brighter_per_deg2,
+)
 from contimg_resources.photometry.beams import axes_in_pixels, quadratic_forms
 from contimg_resources.photometry.finding import Finder, Found
 from contimg_resources.photometry.finding_loops import add_components
@@ -31,10 +37,8 @@ _LEAST_NEGATIVE = 20
 #: The noise over the sky is sampled at this distance, in beams, and kept by HEALPix pixels of this
 #: order, 14 arcmin.
 _DEPTH_BEAMS, DEPTH_ORDER = 3.0, 8
-#: Differential counts at 1.4 GHz: log10 of dN/dS S^2.5 (Jy^1.5 / sr), a polynomial in log10(S/mJy)
-#: between 0.05 and 1000 mJy (Hopkins et al. 2003, AJ 125, 465, their equation 7).
-_COUNTS = (0.859, 0.508, 0.376, -0.049, -0.121, 0.057, -0.008)
-_COUNTS_MJY, _COUNTS_HZ, _COUNTS_INDEX = (0.05, 1000.0), 1.4e9, -0.7
+#: Spectral index that takes a limit to the frequency of the counts.
+_COUNTS_INDEX = -0.7
 
 
 @dataclass(frozen=True)
@@ -187,17 +191,11 @@ def expected_sources(found: Found, rms_jy: Floats, area_deg2: float) -> float:
     """
     if not len(rms_jy):
         return 0.0
-    low, high = np.log10(_COUNTS_MJY)
-    log_mjy = np.linspace(low, high, 300)
-    jy = 1e-3 * 10**log_mjy
-    density = 10 ** np.polynomial.polynomial.polyval(log_mjy, _COUNTS) * jy**-2.5
-    steps = np.diff(jy) * 0.5 * (density[1:] + density[:-1])
-    above = np.concatenate([np.cumsum(steps[::-1])[::-1], [0.0]])
-    # Counts of the frequency at which they were measured.
-    ratio = (_COUNTS_HZ / found.finder.image.frequency_hz) ** _COUNTS_INDEX
-    limits_mjy = 1e3 * found.min_snr * found.finder.point_error * rms_jy * ratio
-    per_sr = np.interp(np.log10(np.maximum(limits_mjy, 1e-6)), log_mjy, above)
-    return float(per_sr.mean() * area_deg2 * np.radians(1.0) ** 2)
+    jy = np.geomspace(BRIGHTEST_JY, FAINTEST_JY, 300)
+    ratio = (COUNTS_HZ / found.finder.image.frequency_hz) ** _COUNTS_INDEX
+    limits_jy = found.min_snr * found.finder.point_error * rms_jy * ratio
+    per_deg2 = np.interp(np.log(limits_jy), np.log(jy[::-1]), brighter_per_deg2(jy)[::-1])
+    return float(per_deg2.mean() * area_deg2)
 
 
 @dataclass(frozen=True)
