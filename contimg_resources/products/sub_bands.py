@@ -18,8 +18,8 @@ from contimg_resources.products.recording import add_event, files_of, find_recor
 from contimg_resources.products.rows import SUB_BANDS, observation_values
 from contimg_resources.products.tables import artefacts, observations, sub_bands
 
-#: Limit of the variables of a statement in SQLite is above it.
-_PATHS_PER_QUERY = 500
+#: Paths in one query: fewer than the variables that a statement in SQLite may have.
+PATHS_PER_QUERY = 500
 
 
 class SubBandProducts(PartOfStore):
@@ -111,8 +111,8 @@ class SubBandProducts(PartOfStore):
             .order_by(mine.path)
         )
         found = []
-        for start in range(0, len(paths), _PATHS_PER_QUERY):
-            some = query.where(mine.path.in_(paths[start : start + _PATHS_PER_QUERY]))
+        for start in range(0, len(paths), PATHS_PER_QUERY):
+            some = query.where(mine.path.in_(paths[start : start + PATHS_PER_QUERY]))
             found += self._database.all(
                 some, lambda row: (row[-2], SUB_BANDS.read(row[:-2]), row[-1])
             )

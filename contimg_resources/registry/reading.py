@@ -238,6 +238,12 @@ class RegistryReader(Database):
             query = query.where(sets.name == name)
         return self.all(query, lambda row: SetEvent(*row))
 
+    def windows_changed(self, after_id: int) -> list[tuple[float, float]]:
+        """Return the windows of the sets with an event after this one, MJD in days."""
+        mine, sets = set_events.c, caltable_sets.c
+        query = sa.select(sets.start_mjd, sets.end_mjd).join(set_events, mine.set_id == sets.id)
+        return self.all(query.where(mine.id > after_id).distinct(), tuple)
+
     def last_event_id(self) -> int:
         """Return the id of the latest event, 0 if there is none; it grows with every change."""
         with self.read() as connection:

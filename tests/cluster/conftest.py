@@ -210,6 +210,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
                 "CONTIMG_CLUSTER__DAGSTER_URL": server.tcp_url(server.new_database()),
                 "CONTIMG_CLUSTER__BROKER_URL": f"redis://:{PASSWORD}@127.0.0.1:{broker.port}/0",
                 "CONTIMG_CLUSTER__LOST_AFTER_S": "6",
+                "CONTIMG_LOG_FORMAT": "json",
                 "CONTIMG_IMAGING__SUB_BANDS": "0",
                 "PYTHONPATH": f"{ROOT}:{home}",
             }

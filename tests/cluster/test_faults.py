@@ -147,3 +147,14 @@ def test_no_password_is_in_logs_tags_or_the_web_interface(cluster: Cluster) -> N
     said = {str(p): p.read_text(errors="replace") for p in logs} | {"shown": json.dumps(shown)}
     for password in (PASSWORD, PASSWORD_OF_DATABASE, PASSWORD_OF_DATABASE.replace(" ", "%20")):
         assert [name for name, text in said.items() if password in text] == []
+
+
+def test_every_line_of_a_log_is_json(cluster: Cluster) -> None:
+    """Of the control plane and of the workers, with what went wrong above."""
+    logs = [*cluster.platform.logs.glob("dagster-*.log"), *cluster.state.parent.glob("worker-*")]
+    assert len(logs) == 5
+    lines = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
+    assert all({"timestamp", "level", "logger", "event"} <= set(line) for line in lines)
+    errors = [line for line in lines if "exception" in line]
+    assert errors
+    assert all("Traceback (most recent call last)" in line["exception"] for line in errors)

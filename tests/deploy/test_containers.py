@@ -62,7 +62,9 @@ def test_the_image_gets_the_files_that_its_environment_is_made_of() -> None:
         named |= {file.partition("/")[0] for file in files}
     assert {name for name in named if ignored(name)} == set()
     assert {name for name in named if not (ROOT / name).exists()} == set()
-    assert ignored(".git") and ignored("tests") and ignored("deploy")
+    assert ignored(".git")
+    assert ignored("tests")
+    assert ignored("deploy")
 
 
 def test_the_image_has_the_libraries_that_the_tests_need() -> None:
@@ -87,7 +89,8 @@ def test_services_name_what_there_is() -> None:
     """Other services, volumes, files, commands, and settings."""
     for name, service in SERVICES.items():
         assert set(service.get("depends_on", ())) <= set(SERVICES), name
-        assert ("image" in service) and service["restart"] == "unless-stopped", name
+        assert "image" in service, name
+        assert service["restart"] == "unless-stopped", name
         for volume in service["volumes"]:
             source = volume.partition(":")[0]
             if source.startswith("."):
@@ -110,7 +113,8 @@ def test_passwords_are_asked_for_and_ports_are_open_to_the_host_only() -> None:
     assert asked == set(re.findall(r"^(\w+)=", (CONTAINER / "example.env").read_text(), re.M))
     assert re.findall(r"\$\{\w+\}", text) == re.findall(r"\$\{INCOMING\}", text)
     ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
-    assert ports and all(port.startswith("127.0.0.1:") for port in ports)
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
     # The proxy listens where the ports lead, and asks where contimg serves.
     proxy = (CONTAINER / "nginx.conf").read_text()
     assert SERVICES["proxy"]["network_mode"] == "service:control"
