@@ -53,8 +53,15 @@ def store_rows(stores: Sequence[StoreCosts]) -> tuple[tuple[str, ...], list[tupl
 
 def worker_rows(workers: Sequence[Throughput]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return headings and rows: one for each number of runs at once."""
-    headings = ("runs at once", "runs", "took (s)", "of the ideal", "between two runs (s)", "goal")
-    rows = [
+    headings: tuple[str, ...] = (
+        "runs at once",
+        "runs",
+        "took (s)",
+        "of the ideal",
+        "between two runs (s)",
+        "goal",
+    )
+    rows: list[tuple[str, ...]] = [
         (
             str(w.n_workers),
             str(w.n_runs),

@@ -241,7 +241,7 @@ def bench_cluster(
     )
     from benchmarks.cluster_stores import measure_stores
     from benchmarks.cluster_workers import measure_workers
-    from benchmarks.running import describe_machine
+    from benchmarks.report import describe_machine
 
     chosen = tuple(only or _PARTS)
     if unknown := [name for name in chosen if name not in _PARTS]:

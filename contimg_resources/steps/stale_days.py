@@ -132,7 +132,7 @@ def check_days(
         n=sum(counts.values()),
         listed=tuple(listed[:n_listed]),
         last=at_end[-1].key if at_end else "",
-        days=StaleDays(days.set_event, days.product_event, days.rule, tuple(sorted(left)), counts),
+        days=replace(days, left=tuple(sorted(left)), stale=counts),
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from contimg_resources.products.model import ObservationState
 from contimg_resources.steps import stale_days
 from contimg_resources.steps.stale_days import StaleDays, StaleFound, changed_since, check_days
+from contimg_resources.steps.staleness import stale_observations
 from tests.steps.conftest import MJD, Made
 
 DAY = 61041
@@ -18,7 +19,7 @@ class Check:
     def __init__(self, made: Made, patch: pytest.MonkeyPatch) -> None:
         self.made, self.days = made, StaleDays()
         self.asked: list[tuple[float, float]] = []
-        real = stale_days.stale_observations
+        real = stale_observations
 
         def listen(*workshop: object, start_mjd: float, end_mjd: float) -> object:
             self.asked.append((start_mjd, end_mjd))
