@@ -55,12 +55,17 @@ class StoreCosts:
 
 
 def measure_stores(
-    directory: Path, blocks: tuple[int, ...], progress: Progress, *, block: int = BLOCK
+    directory: Path,
+    blocks: tuple[int, ...],
+    progress: Progress,
+    *,
+    block: int = BLOCK,
+    with_platform: bool = True,
 ) -> Iterator[StoreCosts]:
     """Yield the cost of queries with each number of blocks of observations.
 
-    With the first and the last of them a platform is started as well; Dagster's storage holds one
-    block, as the platform's window of keys does.
+    If `with_platform`, one is started with the first and the last number; Dagster's storage holds
+    one block, as the platform's window of keys does.
     """
     with servers(directory) as (settings, dagster_url):
         workshop = Workshop.from_settings(settings)
@@ -69,7 +74,8 @@ def measure_stores(
         progress("filling the first block", None)
         began_s = time.monotonic()
         filled = fill_stores(workshop, block, int(days) * _SETS_A_DAY)
-        fill_dagster(settings, filled, dagster_home() / "cluster", dagster_url, dagster_url)
+        if with_platform:
+            fill_dagster(settings, filled, dagster_home() / "cluster", dagster_url, dagster_url)
         done = 1
         for n_blocks in blocks:
             progress(f"filling to {n_blocks * block} observations", None)
@@ -78,7 +84,7 @@ def measure_stores(
             fill_s = time.monotonic() - began_s
             progress(f"timing queries of {n_blocks * block} observations", None)
             costs = [*_costs_of_stores(workshop, filled, n_blocks)]
-            if n_blocks in (blocks[0], blocks[-1]):
+            if with_platform and n_blocks in (blocks[0], blocks[-1]):
                 progress("timing queries of the platform", None)
                 costs += costs_of_platform(settings, filled, cluster=True)
             yield StoreCosts(
@@ -129,8 +135,7 @@ def _costs_of_stores(workshop: Workshop, filled: Filled, n_blocks: int) -> Itera
     assert span is not None
     took, names = [], []
     for number in range(_RETIRED):
-        # Sets are evenly spaced; the first ones of the registry apply to no observation.
-        mjd = span[0] + (span[1] - span[0]) * (number + 0.5) / _RETIRED
+        mjd = float(every[(2 * number + 1) * len(every) // (2 * _RETIRED)])
         name = workshop.registry.active(mjd, declination_deg=16.3, verify=False).set.name
         names.append(name)
         workshop.registry.retire(name, "an antenna was pointed elsewhere")

@@ -80,9 +80,9 @@ def fill_stores(workshop: Workshop, n_observations: int, n_sets: int) -> Filled:
         for i, mid in enumerate(set_mids):
             _insert_set(connection, template, i, mid)
     # The stores have no methods for bulk rows.
-    with workshop.products.write() as connection:
-        for start in range(0, n_observations, _CHUNK):
-            rows = _rows_of(workshop.settings, template, mids[start : start + _CHUNK], set_mids)
+    for start in range(0, n_observations, _CHUNK):
+        rows = _rows_of(workshop.settings, template, mids[start : start + _CHUNK], set_mids)
+        with workshop.products.write() as connection:
             for table, values in rows.items():
                 connection.execute(sa.insert(table), values)
     _fill_mosaics(workshop)
