@@ -38,6 +38,7 @@ from contimg_resources.products.tables import (
 )
 from contimg_resources.registry.model import NewCaltable, NewCaltableSet, SetStatus
 from contimg_resources.registry.recording import insert_set
+from contimg_resources.registry.tables import caltable_sets, caltables, set_events
 from contimg_resources.settings import Settings
 from contimg_resources.steps.mosaicking import open_mosaics
 from contimg_resources.steps.workshop import Workshop
@@ -77,8 +78,11 @@ def fill_stores(workshop: Workshop, n_observations: int, n_sets: int) -> Filled:
     template = _observation(workshop.settings.incoming_dir / "x.ms", mids[0])
     set_mids = [end_mjd - (n_sets - 1 - i) / _SETS_A_DAY for i in range(n_sets)]
     with workshop.registry.write() as connection:
-        for i, mid in enumerate(set_mids):
+        one_by_one = set_mids if connection.dialect.name == "sqlite" else set_mids[:1]
+        for i, mid in enumerate(one_by_one):
             _insert_set(connection, template, i, mid)
+        if len(one_by_one) < n_sets:
+            _repeat_first_set(connection, n_sets)
     # The stores have no methods for bulk rows.
     for start in range(0, n_observations, _CHUNK):
         rows = _rows_of(workshop.settings, template, mids[start : start + _CHUNK], set_mids)
@@ -234,6 +238,33 @@ def _insert_set(
     )
     checksums = {t.path: f"sha256:{number:064d}" for t in tables}
     insert_set(connection, new, template.layout, checksums, SetStatus.ACTIVE, ())
+
+
+def _repeat_first_set(connection: sa.Connection, n_sets: int) -> None:
+    """Make all other sets from the first one, in Postgres: thousands of them in a second."""
+    days = f"n / {_SETS_A_DAY}.0"
+    changed = {
+        "id": "id + n",
+        "name": "'3C48_' || n",
+        **{name: f"{name} + {days}" for name in ("mid_mjd", "start_mjd", "end_mjd")},
+        "set_id": "set_id + n",
+        "path": "replace(path, '/0/', '/' || n || '/')",
+    }
+    for table in (caltable_sets, caltables, set_events):
+        names = [c.name for c in table.columns if not (table is set_events and c.name == "id")]
+        values = [changed.get(name, f'"{name}"') for name in names]
+        quoted = ", ".join(f'"{name}"' for name in names)
+        connection.execute(
+            sa.text(
+                f"INSERT INTO {table.name} ({quoted}) SELECT {', '.join(values)} "
+                f"FROM {table.name}, generate_series(1, :last) AS n"
+            ),
+            {"last": n_sets - 1},
+        )
+    connection.execute(
+        sa.text("SELECT setval(pg_get_serial_sequence('caltable_sets', 'id'), :last)"),
+        {"last": n_sets},
+    )
 
 
 def _rows_of(
