@@ -193,6 +193,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     told = (ROOT / "cluster" / "dagster.yaml").read_text()
     told = told.replace("poll_interval_seconds: 10", "poll_interval_seconds: 1")
     told = told.replace("retry_delay: 15", "retry_delay: 1")
+    told = told.replace("dequeue_interval_seconds: 2", "dequeue_interval_seconds: 1")
     (home / "cluster" / "dagster.yaml").write_text(told)
     (home / "made_up_definitions.py").write_text(DEFINITIONS)
     (home / "workspace.yaml").write_text(
