@@ -157,12 +157,17 @@ def test_logs_are_json_lines_when_asked(tmp_path: Path) -> None:
         "write_logs('json')\n"
         "remark('is up: \\x1b[2J')\n"
         "logging.getLogger('a.library').warning('two\\nlines of %s', 'redis://:secret@b/0')\n"
+        "print('printed', 5)\n"
+        "import warnings; warnings.warn('beware')\n"
         "raise RuntimeError('unexpected')\n"
     )
     done = subprocess.run(
         [sys.executable, str(program)], capture_output=True, text=True, check=False
     )
-    up, library, end = (json.loads(line) for line in done.stderr.splitlines())
+    (printed,) = (json.loads(line) for line in done.stdout.splitlines())
+    assert (printed["logger"], printed["event"]) == ("stdout", "printed 5")
+    up, library, *warned, end = (json.loads(line) for line in done.stderr.splitlines())
+    assert "UserWarning: beware" in warned[0]["event"]
     assert (up["level"], up["event"]) == ("info", r"is up: \x1b[2J")
     assert (library["level"], library["logger"]) == ("warning", "a.library")
     assert library["event"] == "two\nlines of redis://:***@b/0"

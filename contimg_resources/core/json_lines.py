@@ -11,9 +11,10 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 #: The setting's variable, which processes pass to their children.
 VARIABLE = "CONTIMG_LOG_FORMAT"
@@ -37,6 +38,38 @@ class JsonLines(logging.Formatter):
         if record.stack_info:
             line["stack"] = record.stack_info
         return json.dumps(line, ensure_ascii=False)
+
+
+class JsonStream:
+    """A text stream that writes lines of other forms as JSON lines, too."""
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        self._stream, self._name, self._begun = stream, name, ""
+
+    def write(self, text: str) -> int:
+        """Write the lines that are complete; return the length of the text."""
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            if line.startswith("{"):
+                self._stream.write(f"{line}\n")
+            elif line.strip():
+                told = {
+                    "timestamp": datetime.now(UTC).isoformat(),
+                    "level": "info",
+                    "logger": self._name,
+                    "event": line,
+                    "pid": os.getpid(),
+                }
+                self._stream.write(json.dumps(told, ensure_ascii=False) + "\n")
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write several texts."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def are_on() -> bool:
