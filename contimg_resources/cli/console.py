@@ -108,8 +108,8 @@ def write_logs(of: str) -> None:
         os.environ[json_lines.VARIABLE] = of
         keep_logs_plain()
         # Also what libraries and runs print.
-        sys.stdout = json_lines.JsonStream(sys.stdout, "stdout")  # type: ignore[assignment]
-        sys.stderr = json_lines.JsonStream(sys.stderr, "stderr")  # type: ignore[assignment]
+        sys.stdout = json_lines.JsonStream(sys.stdout, "stdout")
+        sys.stderr = json_lines.JsonStream(sys.stderr, "stderr")
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(json_lines.JsonLines())
         _log.addHandler(handler)
