@@ -1,6 +1,8 @@
-"""The broker is reached with TLS, and only if its certificate is of the right authority."""
+"""The broker: TLS with the right authority alone, and signs of life of any clock and version."""
 
+import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,3 +73,28 @@ def test_a_broker_that_is_not_the_right_one_is_refused_without_its_password(
     with pytest.raises(PlatformError, match="doesn't answer") as refused:
         check_broker()
     assert PASSWORD not in str(refused.value)
+
+
+def test_the_clock_and_the_version_of_a_host_do_not_matter(
+    address: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that is off by 90 s, an older contimg, and a newer one that reports more."""
+    from contimg_assets.signs_of_life import Watch, all_signs, connect, give, own_sign
+
+    url, root = address
+    use(monkeypatch, url, root / "own" / "cert.pem")
+    client = connect()
+    right = time.time
+    monkeypatch.setattr(time, "time", lambda: right() - 90.0)
+    give(client, own_sign("w1", ("casa",), 1, ("r1",), 1))
+    told = json.loads(str(client.get("contimg:worker:w1")))
+    told |= {"worker": "w2", "version": "9.0", "mood": "good"}
+    client.set("contimg:worker:w2", json.dumps(told))
+    for name in ("cores", "memory_gb", "scratch_free_gb", "load", "version", "mood"):
+        del told[name]
+    client.set("contimg:worker:w3", json.dumps({**told, "worker": "w3"}))
+    signs, now_s = all_signs(client)
+    assert {sign.worker: sign.version for sign in signs}.items() >= {"w2": "9.0", "w3": ""}.items()
+    assert all(abs(now_s - sign.at_s) < 30 for sign in signs)
+    watch = Watch(client, lost_after_s=5.0)
+    assert [watch.trouble(worker, "r1") for worker in ("w1", "w2", "w3")] == ["", "", ""]
