@@ -157,6 +157,10 @@ def test_logs_are_json_lines_when_asked(tmp_path: Path) -> None:
         "write_logs('json')\n"
         "remark('is up: \\x1b[2J')\n"
         "logging.getLogger('a.library').warning('two\\nlines of %s', 'redis://:secret@b/0')\n"
+        "from dagster._utils.log import configure_loggers\n"
+        "configure_loggers(formatter='json')\n"
+        "try: raise ValueError('redis://:secret@b/0')\n"
+        "except ValueError: logging.getLogger('dagster.daemon').exception('it failed')\n"
         "print('printed', 5)\n"
         "import warnings; warnings.warn('beware')\n"
         "raise RuntimeError('unexpected')\n"
@@ -164,10 +168,13 @@ def test_logs_are_json_lines_when_asked(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(program)], capture_output=True, text=True, check=False
     )
-    (printed,) = (json.loads(line) for line in done.stdout.splitlines())
+    dagster, printed, warned = (json.loads(line) for line in done.stdout.splitlines())
+    assert (dagster["logger"], dagster["event"]) == ("dagster.daemon", "it failed")
+    assert dagster["exception"].endswith("ValueError: redis://:***@b/0")
+    assert "secret" not in done.stdout + done.stderr
     assert (printed["logger"], printed["event"]) == ("stdout", "printed 5")
-    up, library, *warned, end = (json.loads(line) for line in done.stderr.splitlines())
-    assert "UserWarning: beware" in warned[0]["event"]
+    up, library, end = (json.loads(line) for line in done.stderr.splitlines())
+    assert "UserWarning: beware" in warned["event"]
     assert (up["level"], up["event"]) == ("info", r"is up: \x1b[2J")
     assert (library["level"], library["logger"]) == ("warning", "a.library")
     assert library["event"] == "two\nlines of redis://:***@b/0"

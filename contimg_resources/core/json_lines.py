@@ -33,8 +33,10 @@ class JsonLines(logging.Formatter):
             "event": record.getMessage(),
             "pid": record.process,
         }
-        if record.exc_info and record.exc_info[0] is not None:
-            line["exception"] = record.exc_text or self.formatException(record.exc_info)
+        if record.exc_text:
+            line["exception"] = record.exc_text
+        elif record.exc_info and record.exc_info[0] is not None:
+            line["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             line["stack"] = record.stack_info
         return json.dumps(line, ensure_ascii=False)

@@ -98,8 +98,10 @@ class _PlainRecord(logging.LogRecord):
             traceback = logging.Formatter().formatException(self.exc_info)
             self.exc_text = without_passwords(plain(traceback))
             if json_lines.are_on():
-                # Dagster's JSON lines have the attributes of a record, and no traceback.
+                # Dagster's JSON lines have the attributes of a record, and no traceback; they would
+                # have the error's own text. The logger of runs needs the error.
                 self.exception = self.exc_text
+                self.exc_info = self.exc_info if self.name == "dagster" else None
 
 
 def keep_logs_plain() -> None:

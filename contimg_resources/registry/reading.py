@@ -116,7 +116,11 @@ class RegistryReader(Database):
         )
 
     def active_for_all(
-        self, wanted: Iterable[Wanted], *, borrow: bool = False
+        self,
+        wanted: Iterable[Wanted],
+        *,
+        borrow: bool = False,
+        span: tuple[float, float] | None = None,
     ) -> Iterator[tuple[ActiveSet, bool] | None]:
         """Look up the sets of many observations, as `active` does, from one state of the registry.
 
@@ -126,6 +130,8 @@ class RegistryReader(Database):
             The observations.
         borrow : bool
             As in `active`.
+        span : tuple of (float, float), optional
+            The first and the last of their mid-MJDs, days; with it, fewer sets are read.
 
         Yields
         ------
@@ -133,7 +139,8 @@ class RegistryReader(Database):
             The set, and whether it is borrowed; None where no set is valid.
         """
         with self.read() as connection:
-            sets = ActiveSets(connection)
+            # A borrowed set may be at any time.
+            sets = ActiveSets(connection, None if borrow else span)
             fitting: dict[ArrayLayout, list[int]] = {}
             for one in wanted:
                 if one.layout is not None and one.layout not in fitting:
