@@ -20,6 +20,7 @@ FASTER = {
     "CONTIMG_CALIBRATION__PLOTMS": "false",
     "CONTIMG_IMAGING__CELL_ARCSEC": "12",
     "CONTIMG_IMAGING__IMAGE_SIZE": "960",
+    "CONTIMG_IMAGING__SUB_BANDS": "0",
 }
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -39,7 +39,10 @@ FORMAT = ParquetFormat(
         "spectral_index": ("double", "S ~ nu^spectral_index; NaN: unknown"),
         "major_arcsec": ("double", "major axis, FWHM, arcsec; NaN: unknown or a limit"),
         "minor_arcsec": ("double", "minor axis, FWHM, arcsec; NaN: unknown or a limit"),
-        "angle_deg": ("double", "position angle, east of north, degrees; NaN: unknown"),
+        "angle_deg": (
+            "double",
+            "position angle, north through east, -90 to 90 degrees; NaN: unknown",
+        ),
         "variable": ("bool", "known to vary"),
         "healpix": ("int64", "HEALPix pixel of order 10, nested"),
     },

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+import numpy as np
+
+from contimg_resources.core.arrays import Floats
 from contimg_resources.settings import ImagingSettings
 
 
@@ -89,6 +92,13 @@ class ImageGrid:
         return self.size
 
 
+def position_angle_deg(angle_deg: float | Floats) -> Floats:
+    """Return position angles, from north through east, in [-90, 90) degrees; NaN stays NaN."""
+    angles = np.asarray(angle_deg, np.float64)
+    # Those in the range keep all of their digits.
+    return np.where((angles >= -90) & (angles < 90), angles, (angles + 90) % 180 - 90)
+
+
 @dataclass(frozen=True)
 class Beam:
     """A restoring beam."""
@@ -96,7 +106,12 @@ class Beam:
     #: `major_arcsec`, `minor_arcsec`: Axes, full width at half maximum, arcsec.
     major_arcsec: float
     minor_arcsec: float
-    angle_deg: float  #: Position angle of the major axis, east of north, degrees.
+    #: Position angle of the major axis, from north through east, degrees; in [-90, 90).
+    angle_deg: float
+
+    def __post_init__(self) -> None:
+        """Bring the position angle into its range; NaN stays."""
+        object.__setattr__(self, "angle_deg", float(position_angle_deg(self.angle_deg)))
 
     def area_pixels(self, cell_arcsec: float) -> float:
         """Return the solid angle in pixels: ``pi bmaj bmin / (4 ln 2 cell^2)``."""
@@ -120,7 +135,7 @@ class Source:
     local_rms_jy: float  #: Local rms, before primary-beam correction, Jy/beam.
     primary_beam: float  #: Primary beam at its position.
     #: `major_arcsec`, `minor_arcsec`, `angle_deg`: Fitted axes (FWHM, not deconvolved) and position
-    #: angle.
+    #: angle as of a beam.
     major_arcsec: float
     minor_arcsec: float
     angle_deg: float

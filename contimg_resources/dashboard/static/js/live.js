@@ -1,6 +1,6 @@
 // What the server answers besides files. Belongs here: asking for the person, marks, observations;
-// adding a mark. Doesn't: display. A copy of the files on another server has no programs: its marks are those of
-// the export.
+// adding a mark; sending what others ask. Doesn't: display. A copy of the files on another server has no
+// programs: its marks are those of the export.
 
 const meta = document.querySelector("meta[name=contimg-programs]");
 
@@ -13,7 +13,8 @@ let all = null;
 /** Reason why the server refused, for the observer. */
 export class Refused extends Error {}
 
-async function ask(what, method = "GET", body = null) {
+/** Send a request to a program, and return its answer. */
+export async function ask(what, method = "GET", body = null) {
   let answer;
   try {
     answer = await fetch(meta.content + what, { method, body: body && JSON.stringify(body), headers: { "Content-Type": "application/json", "X-Contimg": "1" }, cache: "no-store" });

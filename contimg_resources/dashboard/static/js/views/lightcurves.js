@@ -1,5 +1,6 @@
 // Light curves. Belongs here: finding a source, its light curve and its facts. Doesn't: cards.
 
+import { annotationsPart, loadAnnotations } from "../annotations.js";
 import { el } from "../elements.js";
 import { lightCurve } from "../charts/lightcurve.js";
 import { structureChart } from "../charts/structure.js";
@@ -11,7 +12,7 @@ import { spanControl } from "../span.js";
 import { curveOf } from "./variables.js";
 
 export const title = "Light curves";
-export const needs = ["sources", "light_curves", "candidates", "variables"];
+export const needs = ["sources", "light_curves", "candidates", "variables", "annotations"];
 
 const OFFERED = 12;
 
@@ -151,7 +152,7 @@ export async function show(index, sourceId) {
   const name = el("h2", { class: "id" }, sourceId);
   if (i < 0) return [heading, box, name, el("p", { class: "message warn", role: "alert" }, "The export has no source with this id.")];
   const own = candidates.filter((c) => c.source_id === sourceId);
-  const curve = await loadLightCurve(index, sources.light_curve_page[i], sourceId);
+  const [curve] = await Promise.all([loadLightCurve(index, sources.light_curve_page[i], sourceId), loadAnnotations(index)]);
   return [
     heading,
     box,
@@ -161,5 +162,7 @@ export async function show(index, sourceId) {
     elsewhere(sources, i),
     curve?.mid_mjd.length ? picture(curve, own, sourceId) : el("p", { class: "message" }, "The export has no light curve of this source."),
     curve?.structure ? structureChart(curve.structure) : null,
+    el("h2", {}, "Tags and comments"),
+    await annotationsPart("source", sourceId),
   ].flat().filter(Boolean);
 }
