@@ -8,7 +8,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo demo-cluster up test coverage quick soak fuzz bench bench-sky bench-ese lint style format lock audit docs site clean
+.PHONY: help env demo demo-cluster up test coverage quick soak fuzz bench bench-sky bench-ese bench-cluster lint style format lock audit docs site clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,9 @@ bench-sky: env ## Measure mosaics, photometry and catalogues (some minutes); wri
 
 bench-ese: env ## Measure the search for events (an hour; ARGS=--quick: minutes); writes its page.
 	$(BIN)/contimg bench-ese --page docs/ese-benchmarks.md $(ARGS)
+
+bench-cluster: env ## A million observations in Postgres, workers, light curves (an hour); writes its page.
+	$(BIN)/contimg bench-cluster --page docs/cluster-benchmarks.md $(ARGS)
 
 lint: style ## Format, lint, types, which folder may import which, docstrings.
 	$(BIN)/python -m pytest -q tests/test_docstrings.py

@@ -1,9 +1,10 @@
-"""The benchmarks' commands: ``contimg bench``, ``bench-sky``, ``bench-ese``, in a checkout only.
+"""The benchmarks' commands: ``contimg bench``, ``bench-sky``..., in a checkout only.
 
 Belongs here: arguments and output. Doesn't: measuring; nor ``bench-years`` (see `.platform_years`).
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -184,3 +185,108 @@ def bench_ese(
         return
     print_table(SKY_HEADINGS, sky_rows(report.skies))
     print_table(("measured", "result", "goal", "met"), goal_rows(report))
+
+
+#: What `bench_cluster` measures.
+_PARTS = ("stores", "workers", "curves")
+
+
+def bench_cluster(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help=f"{', '.join(_PARTS)}; repeatable. Default: all."),
+    ] = None,
+    blocks: Annotated[
+        int, typer.Option(min=1, help="Size of the stores, in blocks of 26,000 observations.")
+    ] = 39,
+    run_s: Annotated[
+        float, typer.Option(min=1, help="Time that a run of the workers waits, seconds.")
+    ] = 60.0,
+    most: Annotated[int, typer.Option(min=1, help="Maximum number of runs at once.")] = 32,
+    sources: Annotated[int, typer.Option(min=100, help="Sources with light curves.")] = 100_000,
+    epochs: Annotated[int, typer.Option(min=2, help="Epochs of the light curves.")] = 3650,
+    out_dir: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Directory of the results, and of the simulated data meanwhile (40 GB).",
+        ),
+    ] = Path("bench-cluster"),
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page (Markdown) with a plot.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Time a million observations in Postgres, runs on workers, and light curves of ten years.
+
+    It starts its own Postgres and Redis. The results are also written to DIR/bench-cluster.json,
+    which keeps the earlier results of parts that aren't selected. In full it takes an hour.
+
+    Example: `contimg bench-cluster --only stores --blocks 4`
+    """
+    import json
+    from importlib.metadata import version
+    from tempfile import TemporaryDirectory
+
+    from pydantic import TypeAdapter
+
+    from benchmarks.cluster_curves import measure_curves
+    from benchmarks.cluster_report import (
+        ClusterReport,
+        cluster_page,
+        curve_rows,
+        draw_cluster,
+        store_rows,
+        worker_rows,
+    )
+    from benchmarks.cluster_stores import measure_stores
+    from benchmarks.cluster_workers import measure_workers
+    from benchmarks.report import describe_machine
+
+    chosen = tuple(only or _PARTS)
+    if unknown := [name for name in chosen if name not in _PARTS]:
+        raise ConfigurationError(f"there is no part {', '.join(unknown)} of {', '.join(_PARTS)}")
+    out_dir.mkdir(parents=True, exist_ok=True)
+    report = ClusterReport(
+        machine=describe_machine(len(os.sched_getaffinity(0))),
+        software={
+            name: version(name)
+            for name in ("contimg", "dagster", "celery", "psycopg2-binary", "duckdb", "pyarrow")
+        },
+    )
+    sizes = tuple(n for n in (1, 4, 12) if n < blocks)
+    numbers = tuple(n for n in (1, 2, 4, 8, 16, 32) if n <= most)
+    with (
+        TemporaryDirectory(prefix="made-up-", dir=out_dir.absolute()) as made_up,
+        progress("bench-cluster") as say,
+    ):
+        place = Path(made_up)
+        if "stores" in chosen:
+            stores = tuple(measure_stores(place / "stores", (*sizes, blocks), say))
+            report = replace(report, stores=stores)
+        if "workers" in chosen:
+            workers = tuple(measure_workers(place / "workers", numbers, run_s, say))
+            report = replace(report, workers=workers)
+        if "curves" in chosen:
+            curves = (measure_curves(place / "curves", sources, epochs, say),)
+            report = replace(report, curves=curves)
+    results = out_dir / "bench-cluster.json"
+    if results.is_file():
+        before = TypeAdapter(ClusterReport).validate_json(results.read_bytes())
+        report = report.completed(before)
+    results.write_text(json.dumps(jsonable(report), indent=2, allow_nan=False) + "\n")
+    if page is not None:
+        picture = page.parent / "images" / "cluster-benchmarks.png"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        draw_cluster(report, picture)
+        page.write_text(cluster_page(report, f"images/{picture.name}"))
+    if as_json:
+        print_json(report)
+        return
+    for headings, rows in (
+        store_rows(report.stores),
+        worker_rows(report.workers),
+        curve_rows(report.curves),
+    ):
+        if rows:
+            print_table(headings, rows)

@@ -1,20 +1,20 @@
 """``contimg bench-years``: the cost of queries of a state directory after years of observing.
 
 Belongs here: Dagster's part of the state, the platform on it, and output.
-Doesn't: the stores' part (see `benchmarks.years`).
+Doesn't: the stores' part (see `benchmarks.years`), stores in Postgres (see `.cluster_stores`).
 
 Rows of Dagster's databases are multiplied in SQL: through its interfaces a season would take hours.
 """
 
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import time
 import uuid
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import cycle
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,6 +37,8 @@ _CHECKS = ("image_rms", "beam_sane", "known_fluxes", "astrometry")
 _METADATA_CHARS = 12_000
 _SENSOR = "observation_sensor"
 _TICKS = 6
+_LOOK_UPS = 300
+LOOK_UP, STATUS = "registry look-up", "`contimg status`"
 _ASKED = 9
 _WAIT_S = 300.0
 _SELECTOR = {"repositoryName": "__repository__", "repositoryLocationName": "contimg"}
@@ -81,6 +83,7 @@ def bench_years(
     Example: `contimg bench-years --observations 100000`
     """
     from benchmarks.years import fill_stores
+    from contimg_resources.cli.platform import dagster_home
     from contimg_resources.settings import Settings
     from contimg_resources.steps.workshop import Workshop
 
@@ -91,11 +94,13 @@ def bench_years(
         workshop = Workshop.from_settings(settings)
         filled = fill_stores(workshop, observations, sets)
         say("filling Dagster's databases", None)
-        _fill_dagster(settings, filled)
+        history = settings.state / "history"
+        index, runs = (f"sqlite:///{history / name}" for name in ("runs/index.db", "runs.db"))
+        fill_dagster(settings, filled, dagster_home(), index, runs)
         say("timing queries of the stores", None)
         costs = [*_costs_of_stores(workshop, filled)]
         say("timing queries of the platform", None)
-        costs += _costs_of_platform(settings, filled)
+        costs += costs_of_platform(settings, filled)
     sizes = _sizes(settings)
     told = {
         "n_observations": observations,
@@ -123,24 +128,12 @@ def _costs_of_stores(workshop: "Workshop", filled: "Filled") -> list[Cost]:
     from contimg_resources.steps.starting import open_observations
     from contimg_resources.steps.watching import ScanCursor, scan_directory
 
-    layout = workshop.products.observation(filled.keys[0]).layout
-    spread = iter(range(0, len(filled.keys), max(1, len(filled.keys) // 400)))
-
-    def look_up() -> None:
-        mid_mjd = float(filled.keys[next(spread)])
-        workshop.registry.active(mid_mjd, layout=layout, declination_deg=16.3, verify=False)
-
-    def status() -> None:
-        state = str(workshop.settings.state)
-        command = [sys.executable, "-m", "contimg_resources", "status", "--state", state]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-
     stale = stale_observations(workshop)
     if stale:
         raise PlatformError(f"{len(stale)} simulated observations are stale: {stale[0]}")
     return [
-        Cost("registry look-up", timed(look_up, 300), 1e-3),
-        Cost("`contimg status`", timed(status, 5), 1.0),
+        Cost(LOOK_UP, look_up_s(workshop, filled.keys), 1e-3),
+        Cost(STATUS, status_s(workshop.settings), 1.0),
         Cost(
             "scan of the MS directory", timed(lambda: scan_directory(workshop, ScanCursor())), None
         ),
@@ -158,11 +151,36 @@ def _costs_of_stores(workshop: "Workshop", filled: "Filled") -> list[Cost]:
     ]
 
 
-def _costs_of_platform(settings: "Settings", filled: "Filled") -> list[Cost]:
+def look_up_s(workshop: "Workshop", keys: Sequence[str]) -> float:
+    """Return the time of looking up the set of an observation, median in seconds."""
+    from benchmarks.years import timed
+
+    layout = workshop.products.observation(keys[0]).layout
+    spread = cycle(keys[:: max(1, len(keys) // _LOOK_UPS)])
+
+    def look_up() -> None:
+        mid_mjd = float(next(spread))
+        workshop.registry.active(mid_mjd, layout=layout, declination_deg=16.3, verify=False)
+
+    return timed(look_up, _LOOK_UPS)
+
+
+def status_s(settings: "Settings") -> float:
+    """Return the time of ``contimg status``, median in seconds."""
+    from benchmarks.years import timed
+
+    command = [sys.executable, "-m", "contimg_resources", "status", "--state", str(settings.state)]
+    return timed(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL), 5)
+
+
+def costs_of_platform(
+    settings: "Settings", filled: "Filled", *, cluster: bool = False
+) -> list[Cost]:
+    """Return the cost of a sensor's tick and of the lineage page of a running platform."""
     from contimg_resources.cli.platform import Platform
 
     environment = {"CONTIMG_SENSORS__INTERVAL_S": "5", "CONTIMG_RETENTION__PAUSE_BELOW_GB": "0"}
-    with Platform(settings.state, environment=environment) as platform:
+    with Platform(settings.state, environment=environment, cluster=cluster) as platform:
         platform.wait_until_ready(_WAIT_S)
         began_s = time.time()
         one = _status_s(platform, filled, _ASSETS[-1:])
@@ -217,15 +235,21 @@ def _sizes(settings: "Settings") -> dict[str, float]:
     return {name: (settings.state / name).stat().st_size / 1e6 for name in files}
 
 
-def _fill_dagster(settings: "Settings", filled: "Filled") -> None:
+def fill_dagster(
+    settings: "Settings", filled: "Filled", home: Path, index_url: str, runs_url: str
+) -> None:
+    """Fill Dagster's storage with a run, materializations and checks of every observation.
+
+    `home` is the directory of ``dagster.yaml``; the addresses are those of the databases with the
+    events and with the runs.
+    """
     import dagster as dg
 
     from benchmarks.years import chunks
-    from contimg_resources.cli.platform import dagster_home
 
     os.environ["CONTIMG_STATE"] = str(settings.state)
     first = filled.keys[0]
-    with dg.DagsterInstance.from_config(str(dagster_home())) as instance:
+    with dg.DagsterInstance.from_config(str(home)) as instance:
         for some in chunks(filled.keys):
             instance.add_dynamic_partitions("observation_mjd", some)
         for asset in _ASSETS:
@@ -255,29 +279,41 @@ def _fill_dagster(settings: "Settings", filled: "Filled") -> None:
             },
         )
         instance.add_run(run)
-    history = settings.state / "history"
-    _multiply(history / "runs" / "index.db", "event_logs", filled.keys, "")
-    _multiply(history / "runs" / "index.db", "asset_check_executions", filled.keys, "")
-    _multiply(history / "runs.db", "runs", filled.keys, run.run_id)
-    _multiply(history / "runs.db", "run_tags", filled.keys, run.run_id)
+    _multiply(index_url, "event_logs", filled.keys, "")
+    _multiply(index_url, "asset_check_executions", filled.keys, "")
+    _multiply(runs_url, "runs", filled.keys, run.run_id)
+    _multiply(runs_url, "run_tags", filled.keys, run.run_id)
 
 
-def _multiply(database: Path, table: str, keys: tuple[str, ...], run_id: str) -> None:
+def _multiply(url: str, name: str, keys: tuple[str, ...], run_id: str) -> None:
     """Copy the rows of the first key for each of the other keys, with a separate run for each."""
-    with closing(sqlite3.connect(database)) as connection, connection:
-        connection.row_factory = sqlite3.Row
-        rows = [dict(row) for row in connection.execute(f"SELECT * FROM {table}")]
-        columns = [name for name in rows[0] if name != "id"]
-        marks = ", ".join("?" for _ in columns)
-        names = ", ".join(f'"{name}"' for name in columns)
-        statement = f"INSERT INTO {table} ({names}) VALUES ({marks})"
-        for key in keys[1:]:
-            # The same run for a key in every table.
-            other = str(uuid.uuid5(uuid.NAMESPACE_OID, key))
-            connection.executemany(
-                statement,
-                [[_of(row[name], keys[0], key, run_id, other) for name in columns] for row in rows],
+    import sqlalchemy as sa
+
+    from benchmarks.years import chunks
+
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        table = sa.Table(name, sa.MetaData(), autoload_with=connection)
+        columns = [column for column in table.columns if column.name != "id"]
+        rows = [row._asdict() for row in connection.execute(sa.select(*columns))]
+        for some in chunks(keys[1:]):
+            connection.execute(
+                sa.insert(table),
+                [
+                    {
+                        # The same run for a key in every table.
+                        column: _of(value, keys[0], key, run_id, _run_of(key))
+                        for column, value in row.items()
+                    }
+                    for key in some
+                    for row in rows
+                ],
             )
+    engine.dispose()
+
+
+def _run_of(key: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, key))
 
 
 def _of(value: Any, first: str, key: str, run_id: str, other: str) -> Any:

@@ -1,9 +1,12 @@
 """Stores as after years of observing, and the cost of their queries.
 
-Belongs here: filling both stores in bulk with simulated observations and sets, and timing queries.
-Doesn't: Dagster's part (see `.platform_years`), observations that could be imaged.
+Belongs here: filling both stores in bulk with simulated observations and sets, prepending earlier
+years to them, and timing queries. Doesn't: Dagster's part (see `.platform_years`), observations
+that could be imaged.
 """
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +15,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from benchmarks.measure import measured
 from contimg_resources.core.keys import partition_key
 from contimg_resources.database import now_mjd
 from contimg_resources.instrument.caltables import CaltableType
@@ -30,11 +32,13 @@ from contimg_resources.products.rows import artefact_values, image_values, obser
 from contimg_resources.products.tables import (
     artefacts,
     images,
+    mosaics,
     observation_events,
     observations,
 )
 from contimg_resources.registry.model import NewCaltable, NewCaltableSet, SetStatus
 from contimg_resources.registry.recording import insert_set
+from contimg_resources.registry.tables import caltable_sets, caltables, set_events
 from contimg_resources.settings import Settings
 from contimg_resources.steps.mosaicking import open_mosaics
 from contimg_resources.steps.workshop import Workshop
@@ -44,6 +48,14 @@ _STEP_DAYS = 309.24 / 86_400
 _SETS_A_DAY = 4
 _STRIP_DEG = 16.3
 _CHUNK = 1000
+#: Products of an image that are kept for years.
+_KEPT = (
+    ArtefactKind.IMAGE,
+    ArtefactKind.IMAGE_PBCOR,
+    ArtefactKind.PRIMARY_BEAM,
+    ArtefactKind.PNG,
+    ArtefactKind.STATISTICS,
+)
 _REPEATS = 15
 
 
@@ -66,12 +78,15 @@ def fill_stores(workshop: Workshop, n_observations: int, n_sets: int) -> Filled:
     template = _observation(workshop.settings.incoming_dir / "x.ms", mids[0])
     set_mids = [end_mjd - (n_sets - 1 - i) / _SETS_A_DAY for i in range(n_sets)]
     with workshop.registry.write() as connection:
-        for i, mid in enumerate(set_mids):
+        one_by_one = set_mids if connection.dialect.name == "sqlite" else set_mids[:1]
+        for i, mid in enumerate(one_by_one):
             _insert_set(connection, template, i, mid)
+        if len(one_by_one) < n_sets:
+            _repeat_first_set(connection, n_sets)
     # The stores have no methods for bulk rows.
-    with workshop.products.write() as connection:
-        for start in range(0, n_observations, _CHUNK):
-            rows = _rows_of(workshop.settings, template, mids[start : start + _CHUNK], set_mids)
+    for start in range(0, n_observations, _CHUNK):
+        rows = _rows_of(workshop.settings, template, mids[start : start + _CHUNK], set_mids)
+        with workshop.products.write() as connection:
             for table, values in rows.items():
                 connection.execute(sa.insert(table), values)
     _fill_mosaics(workshop)
@@ -99,9 +114,80 @@ def _fill_mosaics(workshop: Workshop) -> None:
         )
 
 
+def prepend(workshop: Workshop, first: Filled, blocks: range) -> None:
+    """Copy the rows of filled stores in Postgres to earlier times, one block before the other.
+
+    The registry has the sets of these times already. Of each observation the image's products are
+    copied, as the calibrated MS of earlier years are removed. Columns that are read only for single
+    observations or mosaics (`observation`, `tiles`) are copied as they are.
+    """
+    columns = {
+        observations: {"path", "start_mjd", "mid_mjd", "end_mjd", "updated_mjd"},
+        observation_events: {"at_mjd"},
+        artefacts: {"path", "created_mjd", "set_name"},
+        images: set[str](),
+        mosaics: {"start_mjd", "mid_mjd", "end_mjd", "created_mjd", "directory"},
+    }
+    earliest = first.keys[0]
+    for block in blocks:
+        shift_days = block * block_days(first)
+        with workshop.products.write() as connection:
+            # The rows that they refer to are copied as well.
+            connection.execute(sa.text("SET LOCAL session_replication_role = replica"))
+            for table, moved in columns.items():
+                names = [c.name for c in table.columns if c.name != "id"]
+                values = [_earlier(n, n in moved, shift_days, table is mosaics) for n in names]
+                limit = (
+                    f"kind IN ({', '.join(repr(k.value) for k in _KEPT)}) AND"
+                    if table is artefacts
+                    else ""
+                )
+                connection.execute(
+                    sa.text(
+                        f"INSERT INTO {table.name} ({', '.join(names)}) SELECT {', '.join(values)} "
+                        f"FROM {table.name} WHERE {limit} key >= :earliest"
+                    ),
+                    {"earliest": earliest},
+                )
+    for table in columns:
+        _vacuum(workshop, table)
+
+
+def block_days(first: Filled) -> int:
+    """Return the length of a block of `prepend`, whole days."""
+    return math.ceil(len(first.keys) * _STEP_DAYS) + 1
+
+
+def _earlier(column: str, moved: bool, shift_days: int, of_mosaic: bool) -> str:
+    """Return the SQL expression of a column's value in an earlier block."""
+    key = f"to_char(left(key, 11)::numeric - {shift_days}, 'FM00000.00000')"
+    if column == "key":
+        return f"{key} || substr(key, 12)" if of_mosaic else key
+    if not moved:
+        return column
+    if column in ("path", "directory"):
+        return f"replace({column}, left(key, 11), {key})"
+    if column == "set_name":
+        return f"'3C48_' || (substr(set_name, 6)::int - {shift_days * _SETS_A_DAY})"
+    return f"{column} - {shift_days}"
+
+
+def _vacuum(workshop: Workshop, table: sa.Table) -> None:
+    """Do what Postgres does by itself after some minutes."""
+    engine = sa.create_engine(workshop.settings.products_address, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"VACUUM ANALYZE {table.name}"))
+    engine.dispose()
+
+
 def timed(question: Callable[[], object], repeats: int = _REPEATS) -> float:
     """Return the median time of a query, seconds."""
-    return median(measured(question).seconds for _ in range(repeats))
+    took = []
+    for _ in range(repeats):
+        began_s = time.perf_counter()
+        question()
+        took.append(time.perf_counter() - began_s)
+    return median(took)
 
 
 def _observation(path: Path, mid_mjd: float) -> Observation:
@@ -152,6 +238,33 @@ def _insert_set(
     )
     checksums = {t.path: f"sha256:{number:064d}" for t in tables}
     insert_set(connection, new, template.layout, checksums, SetStatus.ACTIVE, ())
+
+
+def _repeat_first_set(connection: sa.Connection, n_sets: int) -> None:
+    """Make all other sets from the first one, in Postgres: thousands of them in a second."""
+    days = f"n / {_SETS_A_DAY}.0"
+    changed = {
+        "id": "id + n",
+        "name": "'3C48_' || n",
+        **{name: f"{name} + {days}" for name in ("mid_mjd", "start_mjd", "end_mjd")},
+        "set_id": "set_id + n",
+        "path": "replace(path, '/0/', '/' || n || '/')",
+    }
+    for table in (caltable_sets, caltables, set_events):
+        names = [c.name for c in table.columns if not (table is set_events and c.name == "id")]
+        values = [changed.get(name, f'"{name}"') for name in names]
+        quoted = ", ".join(f'"{name}"' for name in names)
+        connection.execute(
+            sa.text(
+                f"INSERT INTO {table.name} ({quoted}) SELECT {', '.join(values)} "
+                f"FROM {table.name}, generate_series(1, :last) AS n"
+            ),
+            {"last": n_sets - 1},
+        )
+    connection.execute(
+        sa.text("SELECT setval(pg_get_serial_sequence('caltable_sets', 'id'), :last)"),
+        {"last": n_sets},
+    )
 
 
 def _rows_of(

@@ -9,6 +9,7 @@ has begun.
 """
 
 import ctypes
+import logging
 import os
 import signal
 import socket
@@ -27,6 +28,7 @@ from kombu import Exchange, Queue
 
 from contimg_assets.jobs import QUEUES
 from contimg_assets.signs_of_life import broker_url, connect, give, own_sign
+from contimg_resources.core import json_lines
 
 #: Tag of a run with the id of its worker, and with the name of the worker's host and process.
 WORKER_TAG, HOST_TAG = "contimg/worker", "contimg/host"
@@ -79,6 +81,16 @@ def make_app() -> Celery:
 
 app = make_app()
 execute_job: Any = create_execute_job_task(app)
+
+
+@on.after_setup_logger.connect(weak=False)
+@on.after_setup_task_logger.connect(weak=False)
+def _write_json_lines(logger: logging.Logger, **_: Any) -> None:
+    """Write the worker's log as JSON lines, if the settings say so."""
+    if json_lines.are_on():
+        for handler in logger.handlers:
+            handler.setFormatter(json_lines.JsonLines())
+
 
 _NOT_BEGUN = (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING)
 #: Of this worker, also in the processes of its runs.

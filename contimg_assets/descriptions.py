@@ -30,7 +30,7 @@ from contimg_resources.steps.mosaicking import Mosaicked
 from contimg_resources.steps.photometry import Measured
 from contimg_resources.steps.reprocessing import Chosen
 from contimg_resources.steps.solving import Solved
-from contimg_resources.steps.staleness import Stale
+from contimg_resources.steps.stale_days import StaleFound
 from contimg_resources.steps.sub_bands import MeasuredSpectra
 
 Metadata = dict[str, Any]
@@ -38,7 +38,7 @@ Metadata = dict[str, Any]
 #: Maximum number of sources listed on an image's page.
 _MAX_SOURCES = 20
 #: Maximum number of stale observations listed on the check's page.
-_MAX_STALE = 50
+MOST_STALE = 50
 
 
 def describe_arrival(arrived: Arrived) -> Metadata:
@@ -363,10 +363,10 @@ def describe_reprocessed(chosen: Sequence[Chosen], backfill_id: str | None) -> M
     }
 
 
-def describe_stale(stale: Sequence[Stale]) -> Metadata:
+def describe_stale(stale: StaleFound) -> Metadata:
     """List the observations whose products are stale."""
     return {
-        "n_stale": len({s.key for s in stale}),
+        "n_stale": stale.n,
         "stale": listed(
             {
                 "observation": s.key,
@@ -374,7 +374,7 @@ def describe_stale(stale: Sequence[Stale]) -> Metadata:
                 "would get now": s.now or "none",
                 "why": s.why,
             }
-            for s in stale[:_MAX_STALE]
+            for s in stale.listed
         ),
     }
 

@@ -41,13 +41,14 @@ class Sign:
     pid: int  #: Its process.
     queues: tuple[str, ...]  #: The queues from which it takes runs.
     concurrency: int  #: Maximum number of runs at once.
-    cores: int  #: Number of the host's cores that it may use.
-    memory_gb: float  #: Memory of the host, GB.
-    scratch_free_gb: float  #: Free disk space for scratch, GB.
-    load: float  #: Load of the host, mean of the last minute.
-    version: str  #: Version of contimg.
     runs: tuple[str, ...]  #: Ids of the runs in progress.
     beat: int  #: Number of the heartbeat.
+    # With defaults, as workers of another version may not report them.
+    cores: int = 0  #: Number of the host's cores that it may use.
+    memory_gb: float = 0.0  #: Memory of the host, GB.
+    scratch_free_gb: float = 0.0  #: Free disk space for scratch, GB.
+    load: float = 0.0  #: Load of the host, mean of the last minute.
+    version: str = ""  #: Version of contimg.
     at_s: float = 0.0  #: When Redis received it, Unix time in seconds by Redis's clock.
 
     @property

@@ -7,19 +7,22 @@ The check belongs to `caltable_set`, since changes of sets make products stale. 
 asset of observations it would run over all observations in every observation's run.
 """
 
-from collections.abc import Sequence
+import json
+from typing import Any
 
 import dagster as dg
 
 from contimg_assets.calibration import caltable_set
-from contimg_assets.descriptions import describe_stale
+from contimg_assets.descriptions import MOST_STALE, describe_stale
 from contimg_assets.failures import told_to_dagster
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.resource import uses
-from contimg_resources.steps.staleness import Stale, stale_observations
+from contimg_resources.steps.stale_days import StaleDays, StaleFound, changed_since, check_days
 from contimg_resources.steps.workshop import Workshop
 
 _NAME = "caltables_current"
+#: A tick spends no more on checking days, seconds; the next one continues.
+_BUDGET_S = 10.0
 
 
 @dg.asset_check(
@@ -32,9 +35,10 @@ _NAME = "caltables_current"
 def caltables_current(workshop: Workshop) -> dg.AssetCheckResult:
     """Look up the valid set of every imaged observation again."""
     with told_to_dagster():
-        stale = stale_observations(workshop)
+        days = changed_since(workshop, StaleDays())
+        stale = check_days(workshop, days, n_listed=MOST_STALE)
     return dg.AssetCheckResult(
-        passed=not stale,
+        passed=not stale.n,
         severity=dg.AssetCheckSeverity.WARN,
         description=_in_words(stale),
         metadata=describe_stale(stale),
@@ -59,25 +63,20 @@ def build_staleness_sensor(pace: SensorSettings) -> dg.SensorDefinition:
     ) -> dg.SensorResult | dg.SkipReason:
         # Dagster shows the result of a check only until the next materialization.
         shown = context.instance.get_latest_materialization_event(caltable_set.key)
-        now = ":".join(
-            str(last)
-            for last in (
-                workshop.registry.last_event_id(),
-                workshop.products.last_event_id(),
-                shown.timestamp if shown else "",
-            )
-        )
-        if now == context.cursor:
+        shown_s = shown.timestamp if shown else None
+        before, before_s = _read(context.cursor)
+        days = changed_since(workshop, before)
+        if (days, shown_s) == (before, before_s) and not days.left:
             return dg.SkipReason("no caltable set and no product has changed")
-        stale = stale_observations(workshop)
-        context.update_cursor(now)
+        stale = check_days(workshop, days, n_listed=MOST_STALE, budget_s=_BUDGET_S)
+        context.update_cursor(json.dumps({"shown": shown_s, "days": stale.days.to_record()}))
         return dg.SensorResult(
             skip_reason=_in_words(stale),
             asset_events=[
                 dg.AssetCheckEvaluation(
                     asset_key=caltable_set.key,
                     check_name=_NAME,
-                    passed=not stale,
+                    passed=not stale.n,
                     severity=dg.AssetCheckSeverity.WARN,
                     description=_in_words(stale),
                     metadata=describe_stale(stale),
@@ -88,13 +87,23 @@ def build_staleness_sensor(pace: SensorSettings) -> dg.SensorDefinition:
     return staleness_sensor
 
 
-def _in_words(stale: Sequence[Stale]) -> str:
-    if not stale:
-        return "every product was made with the caltable set that is valid now"
-    first, last = stale[0].key, stale[-1].key
-    n = len({s.key for s in stale})
+def _read(cursor: str | None) -> tuple[StaleDays, Any]:
+    """Return the days and the shown materialization of a cursor; nothing for any other text."""
+    try:
+        record = json.loads(cursor or "{}")
+        return StaleDays.from_record(record.get("days")), record.get("shown")
+    except (ValueError, AttributeError, RecursionError):
+        return StaleDays(), None
+
+
+def _in_words(stale: StaleFound) -> str:
+    n_left = len(stale.days.left)
+    rest = f"; {n_left} earlier days are still to be checked" if n_left else ""
+    if not stale.n:
+        return f"every product was made with the caltable set that is valid now{rest}"
+    first = stale.listed[0].key
     return (
-        f"{n} observations have stale products"
-        + (f", from {first} to {last}" if n > 1 else f": {first}")
-        + "; `contimg reprocess --only stale` reprocesses them"
+        f"{stale.n} observations have stale products"
+        + (f", from {first} to {stale.last}" if stale.n > 1 else f": {first}")
+        + f"; `contimg reprocess --only stale` reprocesses them{rest}"
     )

@@ -3,6 +3,8 @@ r"""No name of others reaches a terminal, log, mail or message as a command."""
 import io
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -129,3 +131,53 @@ def test_json_holds_names_escaped(capsys: Any) -> None:
     told = capsys.readouterr().out
     assert harmless(told)
     assert json.loads(told) == {"name": "A\x1b[2J\u202e"}, "nothing is lost to a program"
+
+
+def test_passwords_in_addresses_reach_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("tests.passwords")
+    before = logging.getLogRecordFactory()
+    keep_logs_plain()
+    try:
+        raise ConnectionError("rediss://:open%20sesame@broker:6379/0 refused")
+    except ConnectionError:
+        log.exception("%s and %s", "postgresql://contimg:s@secret@db/contimg", "http://db:80/a@b")
+    finally:
+        logging.setLogRecordFactory(before)
+    assert "postgresql://contimg:***@db/contimg and http://db:80/a@b" in caplog.text
+    assert "rediss://:***@broker:6379/0 refused" in caplog.text
+    assert not any(word in caplog.text for word in ("secret@", "sesame"))
+
+
+def test_logs_are_json_lines_when_asked(tmp_path: Path) -> None:
+    """Also what ends the process, and an error that Dagster would write without its traceback."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import logging\n"
+        "from contimg_resources.cli.console import remark, write_logs\n"
+        "write_logs('json')\n"
+        "remark('is up: \\x1b[2J')\n"
+        "logging.getLogger('a.library').warning('two\\nlines of %s', 'redis://:secret@b/0')\n"
+        "from dagster._utils.log import configure_loggers\n"
+        "configure_loggers(formatter='json')\n"
+        "try: raise ValueError('redis://:secret@b/0')\n"
+        "except ValueError: logging.getLogger('dagster.daemon').exception('it failed')\n"
+        "print('printed', 5)\n"
+        "import warnings; warnings.warn('beware')\n"
+        "raise RuntimeError('unexpected')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(program)], capture_output=True, text=True, check=False
+    )
+    dagster, printed, warned = (json.loads(line) for line in done.stdout.splitlines())
+    assert (dagster["logger"], dagster["event"]) == ("dagster.daemon", "it failed")
+    assert dagster["exception"].endswith("ValueError: redis://:***@b/0")
+    assert "secret" not in done.stdout + done.stderr
+    assert (printed["logger"], printed["event"]) == ("stdout", "printed 5")
+    up, library, end = (json.loads(line) for line in done.stderr.splitlines())
+    assert "UserWarning: beware" in warned["event"]
+    assert (up["level"], up["event"]) == ("info", r"is up: \x1b[2J")
+    assert (library["level"], library["logger"]) == ("warning", "a.library")
+    assert library["event"] == "two\nlines of redis://:***@b/0"
+    assert end["level"] == "critical"
+    assert end["exception"].endswith("RuntimeError: unexpected")
+    assert "Traceback" in end["exception"]

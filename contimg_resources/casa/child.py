@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 
 from contimg_resources.casa.process import REQUEST
 from contimg_resources.casa.siteconfig import CASA_LOG
+from contimg_resources.core import fencing
 from contimg_resources.core.directories import UNFINISHED_VARIABLE
 from contimg_resources.core.disk_space import what_refuses
 from contimg_resources.core.errors import CasaUnavailable, ContimgError
@@ -89,6 +90,7 @@ def serve(exchange: Path, home: Path) -> None:
     request = json.loads(taken.read_text())
     os.chdir(request["directory"])
     os.environ[UNFINISHED_VARIABLE] = str(exchange / "unfinished")
+    os.environ[fencing.VARIABLE] = str(exchange) if request["fenced"] else ""
     _log_to(Path(request["log"]), home / CASA_LOG if request["casa_log"] else None)
     argument, directory = None, str(Path.cwd())
     try:

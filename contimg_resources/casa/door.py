@@ -26,6 +26,7 @@ from pydantic import TypeAdapter
 
 from contimg_resources.casa.process import REQUEST, CasaProcess
 from contimg_resources.casa.siteconfig import user_has_own_configuration, write_site_config
+from contimg_resources.core import fencing
 from contimg_resources.core.directories import remove_unfinished
 from contimg_resources.core.disk_space import FULL, NO_ROOM_BYTES, REFUSED
 from contimg_resources.core.errors import (
@@ -223,6 +224,7 @@ class Casa:
             "directory": str(workdir),
             "log": str(self.log_file(label).absolute()),
             "casa_log": not user_has_own_configuration(),
+            "fenced": fencing.is_fenced(),
         }
         (exchange / REQUEST).write_text(json.dumps(request))
         process = self._taken() or self._started(self.log_file(label))

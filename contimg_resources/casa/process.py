@@ -15,8 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from contimg_resources.core import fencing
 from contimg_resources.core.errors import CasaTimeout
-from contimg_resources.core.progress import DONE, PROGRESS_FD_VARIABLE, Progress
+from contimg_resources.core.progress import ASK, DONE, PROGRESS_FD_VARIABLE, Progress
 
 #: File of a request in its directory, until the process takes it.
 REQUEST = "request.json"
@@ -105,7 +106,7 @@ class CasaProcess:
         with suppress(BrokenPipeError):
             stdin.write(json.dumps(str(exchange)).encode() + b"\n")
             stdin.flush()
-        return self._watch(progress, time.monotonic() + timeout_s, timeout_s, label)
+        return self._watch(exchange, progress, time.monotonic() + timeout_s, timeout_s, label)
 
     def finish(self) -> None:
         """Let the process end normally after its last request, and end its remaining children."""
@@ -131,7 +132,12 @@ class CasaProcess:
             self._death_write = -1
 
     def _watch(
-        self, progress: Progress, deadline_s: float, timeout_s: float, label: str
+        self,
+        exchange: Path,
+        progress: Progress,
+        deadline_s: float,
+        timeout_s: float,
+        label: str,
     ) -> int | None:
         pending = b""
         with selectors.DefaultSelector() as selector:
@@ -145,7 +151,10 @@ class CasaProcess:
                     for line in lines:
                         if line == DONE:
                             return None
-                        _relay(line, progress)
+                        if line == ASK:
+                            fencing.answer(exchange)
+                        else:
+                            _relay(line, progress)
                 status = self._process.poll()
                 if status is None and not selector.get_map():
                     with suppress(subprocess.TimeoutExpired):

@@ -5,7 +5,9 @@ Doesn't: the content, which each command defines.
 """
 
 import json
+import logging
 import math
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -19,12 +21,15 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from contimg_resources.casa import Progress as ReportProgress
+from contimg_resources.core import json_lines
 from contimg_resources.core.errors import ContimgError, in_words
-from contimg_resources.core.plain_text import plain, unwrapped
+from contimg_resources.core.plain_text import keep_logs_plain, plain, unwrapped
 
 #: Characters of a line in a pipe or a log, where paths must not be folded.
 _PIPE_WIDTH = 250
 _BETWEEN_LINES_S = 5.0
+#: It has a handler in services whose logs are JSON lines.
+_log = logging.getLogger("contimg.service")
 
 
 def stdout() -> Console:
@@ -86,7 +91,37 @@ def _shown(text: str) -> str:
 
 def remark(message: str) -> None:
     """Write a remark to stderr."""
-    stderr().print(_shown(message), soft_wrap=True)
+    if not _logged(message):
+        stderr().print(_shown(message), soft_wrap=True)
+
+
+def write_logs(of: str) -> None:
+    """Let this process, a service, write its remarks as JSON lines if the settings say so.
+
+    Parameters
+    ----------
+    of : str
+        ``text`` or ``json``.
+    """
+    if of == json_lines.JSON:
+        # For its children.
+        os.environ[json_lines.VARIABLE] = of
+        keep_logs_plain()
+        # Also what libraries and runs print.
+        sys.stdout = json_lines.JsonStream(sys.stdout, "stdout")
+        sys.stderr = json_lines.JsonStream(sys.stderr, "stderr")
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(json_lines.JsonLines())
+        _log.addHandler(handler)
+        _log.setLevel(logging.INFO)
+        _log.propagate = False
+
+
+def _logged(message: str, level: int = logging.INFO) -> bool:
+    """Write a message as a JSON line, if this process is such a service."""
+    if _log.handlers:
+        _log.log(level, "%s", message)
+    return bool(_log.handlers)
 
 
 def removed(dry_run: bool) -> str:
@@ -103,7 +138,7 @@ def print_error(error: BaseException, *, as_json: bool) -> None:
         line = f"{in_words(error)} (CONTIMG_DEBUG=1 shows where)"
     if as_json:
         sys.stderr.write(json.dumps({"error": jsonable(record)}) + "\n")
-    else:
+    elif not _logged(line, logging.ERROR):
         stderr().print(f"[bold red]contimg:[/] {_shown(' '.join(line.split()))}", soft_wrap=True)
 
 
@@ -115,7 +150,7 @@ def progress(what: str) -> Iterator[ReportProgress]:
     terminal; in a pipe or a log a line for each new message, but not for every step of a counter.
     """
     console = stderr()
-    if not console.is_terminal:
+    if _log.handlers or not console.is_terminal:
         said, said_at_s = "", -math.inf
 
         def say(message: str, fraction: float | None = None) -> None:
@@ -123,7 +158,8 @@ def progress(what: str) -> Iterator[ReportProgress]:
             too_soon = fraction is not None and time.monotonic() - said_at_s < _BETWEEN_LINES_S
             if message != said and not too_soon:
                 said, said_at_s = message, time.monotonic()
-                console.print(_shown(f"{what}: {message}"), soft_wrap=True)
+                if not _logged(f"{what}: {message}"):
+                    console.print(_shown(f"{what}: {message}"), soft_wrap=True)
 
         yield say
         return

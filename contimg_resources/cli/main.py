@@ -128,6 +128,7 @@ def _benchmarks() -> dict[str, Any]:
         "bench": commands.bench,
         "bench-sky": commands.bench_sky,
         "bench-ese": commands.bench_ese,
+        "bench-cluster": commands.bench_cluster,
         "bench-years": platform_years.bench_years,
     }
 

@@ -35,6 +35,7 @@ from contimg_resources.cli.webserver import (
 )
 from contimg_resources.core.disk_space import fullness
 from contimg_resources.core.errors import ConfigurationError, PlatformError
+from contimg_resources.core.json_lines import JSON, VARIABLE
 from contimg_resources.core.naming import StateLayout
 from contimg_resources.core.surroundings import environment_of_children
 
@@ -396,8 +397,10 @@ class Platform:
         return group
 
     def _spawn(self, name: str, module: str, arguments: Sequence[str]) -> SupervisedGroup:
-        command = (sys.executable, "-m", module, *arguments)
         environment = self._child_environment()
+        # The same names as in lines of our own (`core.json_lines`).
+        form = ("--log-format", JSON) if environment.get(VARIABLE) == JSON else ()
+        command = (sys.executable, "-m", module, *arguments, *form)
         return SupervisedGroup(name, command, self.home, environment, self.logs / f"{name}.log")
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from contimg_resources.cli.arguments import MsDirectory, StateDirectory, SubBandDirectory
-from contimg_resources.cli.console import progress, remark
+from contimg_resources.cli.console import progress, remark, write_logs
 from contimg_resources.cli.given import check_shared, environment_of, given_settings
 from contimg_resources.core.errors import ConfigurationError, PlatformError
 
@@ -84,6 +84,7 @@ def up(
     # A service manager's stop is as good an end as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings = given_settings(state=state, ms_dir=ms_dir, uvh5_dir=uvh5_dir)
+    write_logs(settings.log_format)
     if cluster != settings.cluster.is_set:
         raise ConfigurationError(
             "the settings name a database or broker for several machines (cluster.dagster_url, "

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from contimg_resources.cli.arguments import AsJson, StateDirectory
-from contimg_resources.cli.console import print_json, print_table, remark
+from contimg_resources.cli.console import print_json, print_table, remark, write_logs
 from contimg_resources.cli.given import (
     check_shared,
     dagster_instance,
@@ -52,6 +52,7 @@ def worker(
     Example: `contimg worker --queues casa,imaging --concurrency 4`
     """
     settings = given_settings(state=state)
+    write_logs(settings.log_format)
     check_shared(settings)
     from contimg_assets.jobs import QUEUES
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from contimg_resources.core.fencing import may_rename
 from contimg_resources.core.trees import remove_tree
 
 _STALE_S = 86_400.0
@@ -40,21 +41,25 @@ def whole_directory(place: Path) -> Iterator[Path]:
     try:
         partial = room / f"{place.name}.partial"
         yield partial
+        may_rename()
         replace_directory(partial, place)
     finally:
         remove_tree(room, ignore_errors=True)
 
 
-def whole_file(place: Path, write: Callable[[Path], object]) -> None:
+def whole_file(place: Path, write: Callable[[Path], object], *, is_product: bool = True) -> None:
     """Write a file under a temporary name, and rename it on success.
 
-    `write` gets the temporary path, whose name ends in ``.partial``. The directory exists.
+    `write` gets the temporary path, whose name ends in ``.partial``. The directory exists. A file
+    that isn't a product is also written by a run that was given up.
     """
     _sweep_files(place.parent)
     # Not `tempfile`, whose files only their owner may read.
     partial = place.parent / f".{place.name}.{uuid.uuid4().hex}.partial"
     try:
         write(partial)
+        if is_product:
+            may_rename()
         partial.replace(place)
     finally:
         partial.unlink(missing_ok=True)

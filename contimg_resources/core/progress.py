@@ -11,6 +11,8 @@ Progress = Callable[[str, float | None], None]
 PROGRESS_FD_VARIABLE = "CONTIMG_PROGRESS_FD"
 #: Line that ends the reports of a request.
 DONE = b"null"
+#: Line with which a CASA process asks whether it may rename a product (see `fencing`).
+ASK = b"true"
 
 
 def no_progress(message: str, fraction: float | None = None) -> None:
@@ -20,6 +22,11 @@ def no_progress(message: str, fraction: float | None = None) -> None:
 def report_done() -> None:
     """Report to the caller that its request is done."""
     _write(DONE)
+
+
+def ask() -> None:
+    """Ask the caller whether a product may be renamed."""
+    _write(ASK)
 
 
 def report_progress(message: str, fraction: float | None = None) -> None:

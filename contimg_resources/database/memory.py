@@ -51,4 +51,5 @@ def remember(store: Path, n_rows: int) -> None:
     made_mjd = now_mjd() if known is None or math.isnan(known.made_mjd) else known.made_mjd
     text = json.dumps(asdict(StoreMemory(made_mjd, n_rows))) + "\n"
     with suppress(OSError):
-        whole_file(memory_path(store), lambda partial: partial.write_text(text))
+        # The check of a product asks the store itself.
+        whole_file(memory_path(store), lambda partial: partial.write_text(text), is_product=False)

@@ -4,14 +4,15 @@ Belongs here: the choice of files, and copies for fast queries. Doesn't: queries
 `light_curves`).
 
 The primary data are one file per epoch, in one directory per day. A year of mosaics is 17,000
-files, so completed periods are copied into one file each, sorted by source. A copy records the
-state of the days that it was made from; if a day has changed since, its own files are read.
+files, so completed periods are copied into one file each, sorted by source, and eight of them into
+a long copy. A copy records the state of the days that it was made from; if a day has changed since,
+its own files are read.
 """
 
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from glob import escape
@@ -22,11 +23,13 @@ from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.errors import UnreadableMeasurements
 from contimg_resources.core.keys import is_day_name, parse_day_name
 from contimg_resources.core.parquet import write_table
+from contimg_resources.photometry.long_copies import PERIODS, LongCopy
 from contimg_resources.photometry.measurements import FORMAT
 
 #: Days of a copy: fewer mean too many files in a year, more mean much rewriting for a late epoch.
 PERIOD_DAYS = 32
 _COPIES = "by_source"
+_LONG = ".long"
 _DAYS_FACT = b"contimg_days"
 _ROWS_IN_GROUP = 32_768
 #: Longer than the time resolution of file systems.
@@ -70,11 +73,36 @@ def copy_by_source(root: Path, kind: str, progress: Progress = no_progress) -> t
             write_statistics=["source_id", "mid_mjd"],
         )
         made.append(path)
+    made += _copy_long(root, kind, periods, progress)
     for copy in (root / _COPIES / kind).glob("[!.]*.parquet"):
         # Without any day in the period no file is left to be damaged.
         if copy not in {_copy_path(root, kind, period) for period in periods}:
             copy.unlink(missing_ok=True)
     return tuple(made)
+
+
+def _copy_long(
+    root: Path, kind: str, periods: dict[int, list[str]], progress: Progress
+) -> list[Path]:
+    """Update the long copies of periods that are over; return those that were written."""
+    spans: dict[int, list[int]] = {}
+    for period in periods:
+        spans.setdefault(period // PERIODS, []).append(period)
+    made = []
+    for span, inner in spans.items():
+        long = LongCopy(_long_path(root, kind, span))
+        copies = {path: _days_of(path) for path in (_copy_path(root, kind, p) for p in inner)}
+        states = {day: state for days in copies.values() for day, state in days.items()}
+        is_made = states == long.days and long.is_whole()
+        if span == max(spans) or is_made or not all(copies.values()):
+            continue
+        progress(f"joining {kind} epochs from MJD {span * PERIODS * PERIOD_DAYS}", None)
+        long.write(sorted(copies), states, _ROWS_IN_GROUP)
+        made.append(long.place)
+    for place in (root / _COPIES / kind).glob(f"*{_LONG}"):
+        if place not in {_long_path(root, kind, span) for span in spans}:
+            LongCopy(place).remove()
+    return made
 
 
 #: What a query over ``$files`` reads from: all columns, null in files that are older than them.
@@ -115,19 +143,42 @@ def _database(pid: int) -> Any:
     return duckdb.connect()
 
 
-def epoch_files(root: Path, kind: str, start_mjd: float | None, end_mjd: float | None) -> list[str]:
+def epoch_files(
+    root: Path,
+    kind: str,
+    start_mjd: float | None,
+    end_mjd: float | None,
+    source_id: str | None = None,
+) -> list[str]:
     """Return files that together contain every epoch once, with copies where they are current.
 
     `kind` is the subdirectory of a kind of epochs, or of a sub-band, with one directory for each
-    day. Days overlap [start, end), MJD in days.
+    day. Days overlap [start, end), MJD in days. With a `source_id` the files need not contain other
+    sources.
     """
     found: list[Path] = []
-    for period, days in sorted(_periods(root / kind).items()):
-        wanted = [d for d in days if _touches(int(d), start_mjd, end_mjd)]
-        path = _copy_path(root, kind, period)
-        copied, states = _days_of(path), _states(root / kind, days)
+    periods = _periods(root / kind)
+    states = _states(root / kind, (day for days in periods.values() for day in days))
+
+    def is_current(copied: Mapping[str, int]) -> bool:
         # The copy would still contain rows of a day that was changed or removed.
-        if copied and all(states.get(day) == state for day, state in copied.items()):
+        return bool(copied) and all(states.get(day) == state for day, state in copied.items())
+
+    covered: set[str] = set()
+    if source_id is not None:
+        for span in sorted({period // PERIODS for period in periods}):
+            long = LongCopy(_long_path(root, kind, span))
+            if is_current(long.days) and (part := long.part(source_id)) is not None:
+                covered |= set(long.days)
+                if any(_touches(int(day), start_mjd, end_mjd) for day in long.days):
+                    found.append(part)
+    for period, days in sorted(periods.items()):
+        wanted = [d for d in days if d not in covered and _touches(int(d), start_mjd, end_mjd)]
+        if not wanted:
+            continue
+        path = _copy_path(root, kind, period)
+        copied = _days_of(path)
+        if is_current(copied) and covered.isdisjoint(copied):
             found += [path] if any(d in copied for d in wanted) else []
             wanted = [d for d in wanted if d not in copied]
         found += [f for d in wanted for f in _epochs_of(root / kind / d)]
@@ -179,6 +230,10 @@ def _days_of(copy: Path) -> dict[str, int]:
 
 def _copy_path(root: Path, kind: str, period: int) -> Path:
     return root / _COPIES / kind / f"{period * PERIOD_DAYS}.parquet"
+
+
+def _long_path(root: Path, kind: str, span: int) -> Path:
+    return root / _COPIES / kind / f"{span * PERIODS * PERIOD_DAYS}{_LONG}"
 
 
 def _epochs_of(day: Path) -> Sequence[Path]:

@@ -82,7 +82,7 @@ def light_curve(
     UnreadableMeasurements
         If a file is damaged.
     """
-    files = epoch_files(root, kind, start_mjd, end_mjd)
+    files = epoch_files(root, kind, start_mjd, end_mjd, source_id)
     when = _between(start_mjd, end_mjd)
     if not files:
         raise PhotometryFailed(

@@ -5,13 +5,14 @@ Doesn't: their products (see `artefact_store`), making anything, deleting files,
 set applies (see the registry).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from contimg_resources.core.errors import ProductsError, ProductsUnavailable, RunSuperseded
+from contimg_resources.core.times import mjd_day
 from contimg_resources.database import now_mjd
 from contimg_resources.database.records import between
 from contimg_resources.observations.model import Observation
@@ -38,7 +39,7 @@ from contimg_resources.products.recording import (
 )
 from contimg_resources.products.rejections import Rejections
 from contimg_resources.products.rows import EVENTS, OBSERVATIONS
-from contimg_resources.products.sub_bands import SubBandProducts
+from contimg_resources.products.sub_bands import PATHS_PER_QUERY, SubBandProducts
 from contimg_resources.products.tables import (
     metadata,
     observation_events,
@@ -298,11 +299,16 @@ class ProductsStore(ArtefactStore):
         query = OBSERVATIONS.query.where(columns.path == path, columns.superseded_by == "")
         return self.first(query.order_by(columns.updated_mjd.desc()), OBSERVATIONS.read)
 
-    def known_signatures(self) -> dict[str, str]:
-        """Return the content signature of every known MS, by its absolute path."""
+    def known_signatures(self, paths: Iterable[str]) -> dict[str, str]:
+        """Return the content signatures of those MS that are known, by their absolute paths."""
         columns = observations.c
         query = sa.select(columns.path, columns.signature).where(columns.superseded_by == "")
-        return dict(self.all(query, lambda row: (str(row.path), row.signature)))
+        asked = sorted(set(paths))
+        known: dict[str, str] = {}
+        for start in range(0, len(asked), PATHS_PER_QUERY):
+            some = query.where(columns.path.in_(asked[start : start + PATHS_PER_QUERY]))
+            known |= self.all(some, lambda row: (str(row.path), row.signature))
+        return known
 
     def arrivals_after(self, event_id: int | None, *, limit: int) -> list[ObservationEvent]:
         """Return the first arrivals after an event, or the latest ones (None), oldest first.
@@ -340,6 +346,28 @@ class ProductsStore(ArtefactStore):
         """Return the id of the latest event, 0 if there is none; it grows with every change."""
         with self.read() as connection:
             return int(connection.scalar(sa.select(sa.func.max(observation_events.c.id))) or 0)
+
+    def days_changed(self, after_id: int) -> set[int]:
+        """Return the UTC days, integer MJD, of observations with an event after this one."""
+        mid = observations.c.mid_mjd
+        query = (
+            sa.select(sa.func.min(mid), sa.func.max(mid))
+            .join(observation_events, observation_events.c.key == observations.c.key)
+            .where(observation_events.c.id > after_id)
+            # Few, however many events there are.
+            .group_by(sa.cast(mid, sa.Integer))
+        )
+        spans = self.all(query, tuple)
+        return {day for first, last in spans for day in range(mjd_day(first), mjd_day(last) + 1)}
+
+    def span(self) -> tuple[float, float] | None:
+        """Return the first and the last mid-MJD of all observations, days; None without any."""
+        with self.read() as connection:
+            first, last = (
+                connection.scalar(sa.select(end(observations.c.mid_mjd)))
+                for end in (sa.func.min, sa.func.max)
+            )
+        return None if first is None else (first, last)
 
     def explain(self, key: str) -> str:
         """Describe an observation and its history in words."""

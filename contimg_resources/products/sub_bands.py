@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from contimg_resources.core.errors import ProductsError
 from contimg_resources.database import PartOfStore
+from contimg_resources.database.records import between
 from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
 from contimg_resources.observations.model import Observation, ObservationOrigin, SubBandFile
 from contimg_resources.products.model import ArtefactKind, ObservationRecord, ObservationState
@@ -18,15 +19,20 @@ from contimg_resources.products.recording import add_event, files_of, find_recor
 from contimg_resources.products.rows import SUB_BANDS, observation_values
 from contimg_resources.products.tables import artefacts, observations, sub_bands
 
-#: Limit of the variables of a statement in SQLite is above it.
-_PATHS_PER_QUERY = 500
+#: Paths in one query: fewer than the variables that a statement in SQLite may have.
+PATHS_PER_QUERY = 500
 
 
 class SubBandProducts(PartOfStore):
     """The observations of the products store that arrived as sub-band files."""
 
-    def known(self) -> dict[str, tuple[str, str]]:
-        """Return signature and path of the first file of every observation, by partition key."""
+    def known(
+        self, *, start_mjd: float | None = None, end_mjd: float | None = None
+    ) -> dict[str, tuple[str, str]]:
+        """Return signature and path of the first file of observations, by partition key.
+
+        Mid-MJDs are in [start, end), days.
+        """
         mine = observations.c
         query = (
             sa.select(mine.key, mine.signature, sa.func.min(sub_bands.c.path).label("path"))
@@ -34,15 +40,19 @@ class SubBandProducts(PartOfStore):
             .where(mine.origin == ObservationOrigin.SUB_BANDS)
             .group_by(mine.key, mine.signature)
         )
-        found = self._database.all(query, tuple)
+        found = self._database.all(between(query, mine.mid_mjd, start_mjd, end_mjd), tuple)
         return {key: (signature, str(path or "")) for key, signature, path in found}
 
-    def keys_of_others(self) -> dict[str, str]:
-        """Return path, by partition key, of the observations that arrived as MS or images."""
+    def keys_of_others(self, *, start_mjd: float, end_mjd: float) -> dict[str, str]:
+        """Return path, by partition key, of the observations that arrived as MS or images.
+
+        Mid-MJDs are in [start, end), days.
+        """
         mine = observations.c
         query = sa.select(mine.key, mine.path).where(
             mine.origin != ObservationOrigin.SUB_BANDS, mine.superseded_by == ""
         )
+        query = between(query, mine.mid_mjd, start_mjd, end_mjd)
         return dict(self._database.all(query, lambda row: (row.key, str(row.path))))
 
     def files(self, key: str) -> tuple[SubBandFile, ...]:
@@ -111,8 +121,8 @@ class SubBandProducts(PartOfStore):
             .order_by(mine.path)
         )
         found = []
-        for start in range(0, len(paths), _PATHS_PER_QUERY):
-            some = query.where(mine.path.in_(paths[start : start + _PATHS_PER_QUERY]))
+        for start in range(0, len(paths), PATHS_PER_QUERY):
+            some = query.where(mine.path.in_(paths[start : start + PATHS_PER_QUERY]))
             found += self._database.all(
                 some, lambda row: (row[-2], SUB_BANDS.read(row[:-2]), row[-1])
             )

@@ -253,15 +253,30 @@ class ActiveSet:
 
 
 class ActiveSets:
-    """All active sets, ordered by time."""
+    """Active sets, ordered by time: all, or those whose window may contain an MJD of a span.
 
-    def __init__(self, connection: sa.Connection) -> None:
+    Parameters
+    ----------
+    connection : Connection
+        The registry.
+    span : tuple of (float, float), optional
+        First and last MJD, days; None: all sets.
+    """
+
+    def __init__(self, connection: sa.Connection, span: tuple[float, float] | None = None) -> None:
         columns = caltable_sets.c
+        active = columns.status == SetStatus.ACTIVE
         query = (
             sa.select(*(columns[f.name] for f in fields(ActiveSet)))
-            .where(columns.status == SetStatus.ACTIVE)
+            .where(active)
             .order_by(columns.mid_mjd, columns.id)
         )
+        if span is not None:
+            longest = connection.scalar(sa.select(sa.func.max(columns.reach_days)).where(active))
+            reach_days = (longest or 0.0) + _SLACK_DAYS
+            query = query.where(
+                columns.mid_mjd >= span[0] - reach_days, columns.mid_mjd <= span[1] + reach_days
+            )
         self._sets = [ActiveSet(*row) for row in connection.execute(query)]
         self._mids = [s.mid_mjd for s in self._sets]
         self._reach_days = max(

@@ -116,7 +116,11 @@ class RegistryReader(Database):
         )
 
     def active_for_all(
-        self, wanted: Iterable[Wanted], *, borrow: bool = False
+        self,
+        wanted: Iterable[Wanted],
+        *,
+        borrow: bool = False,
+        span: tuple[float, float] | None = None,
     ) -> Iterator[tuple[ActiveSet, bool] | None]:
         """Look up the sets of many observations, as `active` does, from one state of the registry.
 
@@ -126,6 +130,8 @@ class RegistryReader(Database):
             The observations.
         borrow : bool
             As in `active`.
+        span : tuple of (float, float), optional
+            The first and the last of their mid-MJDs, days; with it, fewer sets are read.
 
         Yields
         ------
@@ -133,7 +139,8 @@ class RegistryReader(Database):
             The set, and whether it is borrowed; None where no set is valid.
         """
         with self.read() as connection:
-            sets = ActiveSets(connection)
+            # A borrowed set may be at any time.
+            sets = ActiveSets(connection, None if borrow else span)
             fitting: dict[ArrayLayout, list[int]] = {}
             for one in wanted:
                 if one.layout is not None and one.layout not in fitting:
@@ -237,6 +244,12 @@ class RegistryReader(Database):
         if name is not None:
             query = query.where(sets.name == name)
         return self.all(query, lambda row: SetEvent(*row))
+
+    def windows_changed(self, after_id: int) -> list[tuple[float, float]]:
+        """Return the windows of the sets with an event after this one, MJD in days."""
+        mine, sets = set_events.c, caltable_sets.c
+        query = sa.select(sets.start_mjd, sets.end_mjd).join(set_events, mine.set_id == sets.id)
+        return self.all(query.where(mine.id > after_id).distinct(), tuple)
 
     def last_event_id(self) -> int:
         """Return the id of the latest event, 0 if there is none; it grows with every change."""

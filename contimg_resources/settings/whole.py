@@ -7,6 +7,7 @@ the other modules of this package).
 import os
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
 import tomlkit
 from pydantic import Field, ValidationError, model_validator
@@ -96,6 +97,11 @@ class Settings(BaseSettings):
         description="Permissions removed from written files, octal: with 077 only the owner has "
         "access, with 027 the group may read, with 022 everybody. Documents for dashboards are "
         "readable by everybody who can read the directory that holds them.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text",
+        description="Form of the logs of `contimg up` and `contimg worker`: text, or JSON lines "
+        "(`timestamp`, `level`, `logger`, `event`, `exception`).",
     )
     casa: CasaSettings = CasaSettings()
     arrival: ArrivalSettings = ArrivalSettings()

@@ -61,13 +61,15 @@ def look_up_records(
     and whether it is borrowed; None where no set is valid.
     """
     calibration = workshop.settings.calibration
+    mids_mjd = [record.mid_mjd for record in records]
+    span = (min(mids_mjd), max(mids_mjd)) if mids_mjd else None
 
     def look_up_all(some: Iterable[Any], layout_of: Callable[[str], Any]) -> Iterator[Answer]:
         wanted = (
             Wanted(r.mid_mjd, layout_of(r.key), r.declination_deg, calibration.strip_tolerance_deg)
             for r in some
         )
-        return workshop.registry.active_for_all(wanted, borrow=calibration.borrow)
+        return workshop.registry.active_for_all(wanted, borrow=calibration.borrow, span=span)
 
     answers = list(look_up_all(records, lambda _: None))
     unsure = [i for i, record in enumerate(records) if depends(record, answers[i])]

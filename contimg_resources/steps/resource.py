@@ -9,11 +9,13 @@ the web interface choose paths. All come from this process's settings (``CONTIMG
 
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import wraps
 from typing import Any, TypeVar
 
 import dagster as dg
 
+from contimg_resources.core.fencing import fenced
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.settings import load_settings
 from contimg_resources.steps.workshop import (
@@ -90,8 +92,11 @@ def _resource(part: str) -> dg.ResourceDefinition:
     @dg.resource(config_schema={}, required_resource_keys=needed, description=description)
     def opened(context: dg.InitResourceContext) -> Iterator[Any]:
         found = open_part(context)
+        # A run that was given up must not replace the products of the one that repeats it.
+        of_run = isinstance(found, ProductsStore) and found.run_id
         try:
-            yield found
+            with fenced(found.refuse_superseded) if of_run else nullcontext():
+                yield found
         finally:
             # A code server runs for months.
             if hasattr(found, "close"):

@@ -29,6 +29,7 @@ class Stale:
     """An observation whose products are stale."""
 
     key: str  #: Its partition key.
+    mid_mjd: float  #: Its middle, MJD in days.
     products: tuple[str, ...]  #: The kinds of its stale products.
     applied: str  #: The applied set.
     now: str | None  #: The set that applies now; None when no set is valid.
@@ -57,6 +58,7 @@ def stale_among(workshop: Workshop, asked: Sequence[AppliedSet]) -> tuple[Stale,
     return tuple(
         Stale(
             key=applied.key,
+            mid_mjd=applied.mid_mjd,
             products=applied.products,
             applied=_in_words(applied.set_name, applied.set_version, applied.borrowed),
             now=None if now is None else _in_words(now[0].name, now[0].version, now[1]),

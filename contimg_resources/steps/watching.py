@@ -171,7 +171,9 @@ def scan_directory(
     settings = workshop.settings
     deadline_s = time.monotonic() + budget_s
     found = scan(settings.incoming_dir, settings.arrival)
-    known = workshop.products.known_signatures()
+    # Not of all observations: there are ever more of them.
+    kept_out_by = (holder.partition(" ")[2] for holder in memory.kept_out.values())
+    known = workshop.products.known_signatures([*(c.location for c in found), *kept_out_by])
     new = [c for c in found if c.location not in known]
     registered = [c for c in found if c.location in known]
     replaced, checked = _replaced(registered, known, memory.checked)

@@ -44,6 +44,8 @@ _SAVED_AFTER_FILES = 1000
 _SAVED_AFTER_S = 900.0
 #: Maximum number of rejected files and observations of which one scan reports the reason.
 _MOST_REPORTED = 100
+#: Observations of the store are asked for this long before and after those of the directory, days.
+_MARGIN_DAYS = 0.01
 
 
 @dataclass(frozen=True)
@@ -253,7 +255,13 @@ class _Scan:
         self._memory = memory
         self._now_s = now_s
         self._busy = busy
-        self._known = workshop.products.sub_bands.known()
+        # Not of all observations: there are ever more of them.
+        mids_mjd = [group.mid_mjd for group in found.groups]
+        self._span = {
+            "start_mjd": min(mids_mjd, default=0.0) - _MARGIN_DAYS,
+            "end_mjd": max(mids_mjd, default=0.0) + _MARGIN_DAYS,
+        }
+        self._known = workshop.products.sub_bands.known(**self._span)
         self._recheck_until_s = time.monotonic() + RECHECK_S
         self._ms_of: dict[str, str] | None = None
         self.arrivals: list[Arrived] = []
@@ -361,7 +369,7 @@ class _Scan:
     def _ms(self, key: str) -> str | None:
         """Return the MS that is an observation of this time; None if there is none."""
         if self._ms_of is None:
-            self._ms_of = self._workshop.products.sub_bands.keys_of_others()
+            self._ms_of = self._workshop.products.sub_bands.keys_of_others(**self._span)
         mjd = float(key)
         # Times that are rounded differently may have the next key.
         near = (key, *(partition_key(mjd + d) for d in (-KEY_RESOLUTION_DAYS, KEY_RESOLUTION_DAYS)))

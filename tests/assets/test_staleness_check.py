@@ -1,19 +1,20 @@
 """What the check on stale products says, and when the sensor says it again."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 import pytest
 
-from contimg_assets import staleness
 from contimg_assets.staleness import build_staleness_sensor, caltables_current
-from contimg_resources.settings import SensorSettings
+from contimg_resources.settings import SensorSettings, Settings
+from contimg_resources.steps import stale_days
 from contimg_resources.steps.staleness import Stale
 from tests.assets.parts import parts_of
 
 
 class Store:
-    """A store of which only the last event counts."""
+    """A store of which only the last event counts, and each changes everything."""
 
     def __init__(self) -> None:
         self.last = 0
@@ -21,26 +22,41 @@ class Store:
     def last_event_id(self) -> int:
         return self.last
 
+    def span(self) -> tuple[float, float]:
+        return 61041.00347, 61041.00706
+
+    def windows_changed(self, _after: int) -> list[tuple[float, float]]:
+        return [(61040.5, 61042.0)]
+
+    def days_changed(self, _after: int) -> set[int]:
+        return {61041}
+
 
 class Workshop:
     """What the sensor looks at."""
 
     def __init__(self) -> None:
         self.registry, self.products = Store(), Store()
+        self.settings = Settings()
 
 
-#: What the check asks Dagster for.
-ASKED = {part: object() for part in ("settings", "registry", "products")}
+def asked() -> dict[str, Any]:
+    """Return what the check asks Dagster for."""
+    return {
+        name: part
+        for name, part in parts_of(Workshop()).items()
+        if name in ("settings", "registry", "products")
+    }
 
 
 def stale(key: str) -> Stale:
-    return Stale(key, ("image",), "3C48 v1", "3C48 v2", "3C48 v1 was retired: bad")
+    return Stale(key, float(key), ("image",), "3C48 v1", "3C48 v2", "3C48 v1 was retired: bad")
 
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[Stale]:
     found: list[Stale] = []
-    monkeypatch.setattr(staleness, "stale_observations", lambda _: tuple(found))
+    monkeypatch.setattr(stale_days, "stale_observations", lambda _, **_span: tuple(found))
     return found
 
 
@@ -51,7 +67,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 def checked() -> dg.AssetCheckResult:
-    result = caltables_current(**ASKED)
+    result = caltables_current(**asked())
     assert isinstance(result, dg.AssetCheckResult)
     return result
 

@@ -130,6 +130,14 @@ class Trace:
     loaded: tuple[str, ...]
 
 
+def make_product(place: Path) -> str:
+    """Make a directory with a file."""
+    with whole_directory(place) as partial:
+        partial.mkdir()
+        (partial / "made").write_text("new")
+    return "made"
+
+
 def leave_traces(word: str) -> Trace:
     """Print a word, log it in CASA's way, and tell where that was done."""
     loaded = tuple(name for name in ("casatools",) if name in sys.modules)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from contimg_resources.casa import Casa, siteconfig
+from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import (
     CalibrationFailed,
     CasaCrashed,
@@ -20,8 +21,10 @@ from contimg_resources.core.errors import (
     CasaTimeout,
     DiskRefused,
     DiskShort,
+    RunSuperseded,
     ScratchLost,
 )
+from contimg_resources.core.fencing import fenced
 from contimg_resources.settings import CasaSettings
 from tests.casa import steps_for_tests as steps
 from tests.processes import is_running, wait_until_gone
@@ -54,6 +57,34 @@ def test_a_step_runs_in_a_casa_process_of_its_own(casa: Casa, tmp_path: Path) ->
     assert reports == [("adding", 0.5)]
     assert not answer.workdir.exists(), "the working directory is scratch"
     assert "casatools" not in sys.modules
+
+
+def test_a_superseded_run_leaves_the_product_of_the_other_alone(casa: Casa, tmp_path: Path) -> None:
+    """In this process and in CASA's: the question comes right before the rename."""
+    place, file = tmp_path / "product", tmp_path / "file"
+    asked: list[str] = []
+
+    def refuse() -> None:
+        asked.append("refused")
+        raise RunSuperseded("run r1 was superseded")
+
+    with fenced(lambda: asked.append("may")):
+        assert casa.run(steps.make_product, place, label="make") == "made"
+        whole_file(file, lambda partial: partial.write_text("new"))
+    assert asked == ["may", "may"]
+    (place / "made").write_text("of the other run")
+    file.write_text("of the other run")
+    with fenced(refuse):
+        with pytest.raises(RunSuperseded):
+            casa.run(steps.make_product, place, label="make")
+        with pytest.raises(RunSuperseded):
+            whole_file(file, lambda partial: partial.write_text("new"))
+    assert asked[2:] == ["refused", "refused"]
+    assert {(place / "made").read_text(), file.read_text()} == {"of the other run"}
+    assert not list(tmp_path.glob(".*.partial"))
+    # Nobody asks outside a run.
+    assert casa.run(steps.make_product, place, label="make") == "made"
+    assert (place / "made").read_text() == "new"
 
 
 def test_our_own_error_comes_back_as_it_was_raised(casa: Casa) -> None:

@@ -193,6 +193,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     told = (ROOT / "cluster" / "dagster.yaml").read_text()
     told = told.replace("poll_interval_seconds: 10", "poll_interval_seconds: 1")
     told = told.replace("retry_delay: 15", "retry_delay: 1")
+    told = told.replace("dequeue_interval_seconds: 2", "dequeue_interval_seconds: 1")
     (home / "cluster" / "dagster.yaml").write_text(told)
     (home / "made_up_definitions.py").write_text(DEFINITIONS)
     (home / "workspace.yaml").write_text(
@@ -210,6 +211,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
                 "CONTIMG_CLUSTER__DAGSTER_URL": server.tcp_url(server.new_database()),
                 "CONTIMG_CLUSTER__BROKER_URL": f"redis://:{PASSWORD}@127.0.0.1:{broker.port}/0",
                 "CONTIMG_CLUSTER__LOST_AFTER_S": "6",
+                "CONTIMG_LOG_FORMAT": "json",
                 "CONTIMG_IMAGING__SUB_BANDS": "0",
                 "PYTHONPATH": f"{ROOT}:{home}",
             }

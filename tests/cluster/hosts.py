@@ -46,6 +46,8 @@ class Redis:
 
     port: int  #: Its port on every interface.
     log: Path  #: Its output.
+    #: Directory of ``cert.pem`` and ``key.pem``, if it speaks TLS and nothing else.
+    certificates: Path | None = None
     process: "subprocess.Popen[bytes]" = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,8 +55,13 @@ class Redis:
 
     def start(self) -> None:
         """Start it, empty."""
+        ports = ["--port", str(self.port)]
+        if self.certificates is not None:
+            ports = ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no"]
+            ports += ["--tls-cert-file", str(self.certificates / "cert.pem")]
+            ports += ["--tls-key-file", str(self.certificates / "key.pem")]
         command = [
-            *("redis-server", "--port", str(self.port), "--bind", "0.0.0.0", "--save", ""),
+            *("redis-server", *ports, "--bind", "0.0.0.0", "--save", ""),
             *("--requirepass", PASSWORD, "--dir", str(self.log.parent)),
         ]
         with self.log.open("ab") as log:

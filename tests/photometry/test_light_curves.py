@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from contimg_resources.core.errors import PhotometryFailed, UnreadableMeasurements
-from contimg_resources.photometry import copies
+from contimg_resources.core.trees import remove_tree
+from contimg_resources.photometry import copies, long_copies
 from contimg_resources.photometry.copies import PERIOD_DAYS, copy_by_source, epoch_files
 from contimg_resources.photometry.light_curves import LightCurve, light_curve, read_history
+from contimg_resources.photometry.long_copies import PERIODS
 from tests.photometry.epochs import sources, write
 
 #: The first day of a period.
@@ -119,6 +121,47 @@ def test_an_epoch_that_came_late_is_there(tmp_path: Path) -> None:
     for _ in range(2):
         np.testing.assert_array_equal(light_curve(tmp_path, "s1").mid_mjd, sorted(MJDS + late))
         copied(tmp_path)
+
+
+def test_years_are_read_from_long_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In which each source is in one part; other queries read the copies of periods."""
+    monkeypatch.setattr(long_copies, "ROWS_IN_PART", 10)
+    monkeypatch.setattr(copies, "_ROWS_IN_GROUP", 4)
+    night(tmp_path)
+    later = [mjd + PERIOD_DAYS * PERIODS for mjd in MJDS[:3]]
+    for mjd in later:
+        write(tmp_path, mjd)
+    names = ("s0", "s1", "s2")
+    before = {name: light_curve(tmp_path, name) for name in names}
+    (long,) = [place for place in copied(tmp_path) if place.is_dir()]
+    parts = sorted(long.glob("*.parquet"))
+    assert len(parts) > 1
+    for name, curve in before.items():
+        opened = [Path(file) for file in epoch_files(tmp_path, "mosaic", None, None, name)]
+        assert [path.parent for path in opened] == [long, long.parent]
+        same(light_curve(tmp_path, name), curve)
+    assert len(epoch_files(tmp_path, "mosaic", None, None)) == 3
+    assert epoch_files(tmp_path, "mosaic", later[0], None, "s1") == [str(opened[1])]
+    with pytest.raises(PhotometryFailed, match="similar: s"):
+        light_curve(tmp_path, "a source before all")
+    assert copied(tmp_path) == ()
+    # A late epoch, and then the long copy with it.
+    write(tmp_path, FIRST + 5)
+    for _ in range(2):
+        mjds = sorted([*MJDS, FIRST + 5, *later])
+        np.testing.assert_array_equal(light_curve(tmp_path, "s1").mid_mjd, mjds)
+        made = copied(tmp_path)
+    assert made == ()
+    # A damaged part is made again.
+    parts[-1].write_bytes(parts[-1].read_bytes()[:50])
+    np.testing.assert_array_equal(light_curve(tmp_path, "s2").mid_mjd, mjds)
+    assert copied(tmp_path) == (long,)
+    # What is gone leaves nothing.
+    for mjd in [*MJDS, FIRST + 5]:
+        remove_tree(tmp_path / "mosaic" / f"{int(mjd)}", ignore_errors=True)
+    copied(tmp_path)
+    assert not long.exists()
+    np.testing.assert_array_equal(light_curve(tmp_path, "s2").mid_mjd, later)
 
 
 def test_it_says_what_it_sorts(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def test_files_are_kept_with_the_observation(store: ProductsStore, tmp_path: Pat
     assert store.observation(KEY) == observation
     assert store.observation(KEY).missing_sub_bands == (0, 1)
     assert store.sub_bands.files(KEY) == observation.sub_bands
+    assert store.sub_bands.known(end_mjd=observation.mid_mjd) == {}
     assert store.sub_bands.known() == {KEY: (observation.signature, "/correlator/a_sb02.hdf5")}
     found = store.sub_bands.find(Path("/correlator/a_sb05.hdf5"))
     assert found is not None

@@ -280,7 +280,8 @@ def test_the_answer_is_the_one_that_looking_at_every_set_gives(
     inside = [(i, r) for i, r in fits if r.mid - r.before <= mjd <= r.mid + r.after]
     candidates = inside or (fits if borrow else [])
     ask = {"layout": layout, "declination_deg": strip, "strip_tolerance_deg": 0.25}
-    (at_once,) = filled.active_for_all([Wanted(mjd, layout, strip, 0.25)], borrow=borrow)
+    wanted = [Wanted(mjd, layout, strip, 0.25)]
+    (at_once,) = filled.active_for_all(wanted, borrow=borrow, span=(mjd, mjd))
     if not candidates:
         assert at_once is None
         with pytest.raises(NoValidCaltables):

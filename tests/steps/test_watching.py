@@ -40,7 +40,7 @@ class Incoming:
         first = SimpleNamespace(path=root, signature="first")
         self.known[str(first.path)] = first.signature
         products = SimpleNamespace(
-            known_signatures=lambda: self.known,
+            known_signatures=lambda paths: {p: s for p, s in self.known.items() if p in paths},
             get=lambda _key: first,
             rejections=SimpleNamespace(update=self._note),
         )

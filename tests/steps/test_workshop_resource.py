@@ -1,5 +1,6 @@
 """The parts of the workshop as Dagster hands them out, whole or some of them."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from contimg_resources.casa import Casa
 from contimg_resources.catalogues.store import CatalogueStore
 from contimg_resources.cli.main import run
+from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import (
     ConfigurationError,
     RunSuperseded,
@@ -157,8 +159,13 @@ def test_a_run_supersedes_the_run_that_it_repeats(
 
     @dg.asset
     @uses("settings", "products")
-    def asks(workshop: Workshop) -> None:
+    def asks(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
         workshop.products.refuse_superseded()
+        if "lost" in context.run.tags:
+            # Another has repeated it meanwhile.
+            with closing(ProductsStore(workshop.settings.products_address)) as others:
+                others.supersede_run(context.run.run_id, "its host was lost")
+        whole_file(tmp_path / "product", lambda file: file.write_text(context.run.run_id))
 
     first = dg.materialize([asks], resources=RESOURCES)
     address = Settings(state=tmp_path).products_address
@@ -171,3 +178,7 @@ def test_a_run_supersedes_the_run_that_it_repeats(
     with pytest.raises(RunSuperseded, match=again.run_id):
         before.refuse_superseded()
     before.close()
+    # Its files are refused as well.
+    lost = dg.materialize([asks], resources=RESOURCES, tags={"lost": "yes"}, raise_on_error=False)
+    assert not lost.success
+    assert (tmp_path / "product").read_text() == again.run_id
