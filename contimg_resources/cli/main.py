@@ -82,6 +82,7 @@ _PANELS: dict[str, dict[str, Any]] = {
         "catalogue": catalogue.app,
         "photometry": photometry.photometry,
         "cutout": cutout.cutout,
+        "sky": export.sky,
     },
     "Variability": {
         "lightcurve": photometry.lightcurve,

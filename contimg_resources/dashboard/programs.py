@@ -1,7 +1,7 @@
 """What the dashboard's server answers besides files.
 
 Belongs here: which requests there are, opening the stores and the list of people for them. Doesn't:
-the answers (see `observing`, `vetting`).
+the answers (see `observing`, `mosaicked`, `caltable_sets`, `vetting`).
 """
 
 import getpass
@@ -9,10 +9,15 @@ from collections.abc import Callable
 
 from starlette.routing import Route
 
+from contimg_resources.casa import Casa
+from contimg_resources.dashboard.caltable_sets import CaltableSetPages
+from contimg_resources.dashboard.mosaicked import MosaicPages
 from contimg_resources.dashboard.observing import ObservationPages
 from contimg_resources.dashboard.people import LOOPBACK, People, read_tokens
 from contimg_resources.dashboard.vetting import Vetting, log_marks
 from contimg_resources.products.store import ProductsStore
+from contimg_resources.registry.checks import RegistrationLimits
+from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import Settings
 from contimg_resources.settings.whole import file_of
 
@@ -55,7 +60,26 @@ def open_programs(
     )
     log_marks(settings.layout.logs)
     store = ProductsStore(settings.products_address, create=False)
+
+    def address() -> str | None:
+        return access.dagster_url or dagster()
+
     return [
         *Vetting(store, people).routes,
-        *ObservationPages(store, lambda: access.dagster_url or dagster()).routes,
+        *ObservationPages(store, address).routes,
+        *MosaicPages(store, address).routes,
+        *_set_pages(settings, store, address),
     ]
+
+
+def _set_pages(
+    settings: Settings, store: ProductsStore, dagster: Callable[[], str | None]
+) -> list[Route]:
+    """Return the routes of caltable sets; none without a registry."""
+    file = file_of(settings.registry_address)
+    if file is not None and not file.exists():
+        return []
+    limits = RegistrationLimits(settings.calibration)
+    registry = CalibrationRegistry(settings.registry_address, limits=limits, create=False)
+    casa = Casa(settings.layout.scratch, settings.layout.logs, settings.casa)
+    return CaltableSetPages(registry, store, casa, settings.calibration, dagster).routes

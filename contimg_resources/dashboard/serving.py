@@ -28,6 +28,8 @@ from contimg_resources.core.errors import ExportFailed
 _STATIC = Path(__file__).parent / "static"
 
 INDEX = "index.json"
+#: Address of the maps of the sky.
+SKY = "sky"
 #: Address of what answers requests, below that of the dashboard.
 PROGRAMS = "api"
 
@@ -42,7 +44,10 @@ _TYPES = {
     ".parquet": "application/vnd.apache.parquet",
     ".png": "image/png",
     ".svg": "image/svg+xml",
+    # The description of a HiPS.
+    "properties": "text/plain; charset=utf-8",
 }
+_OTHER_TYPE = "application/octet-stream"
 
 #: Files that never change: their names end in a checksum of their content. A date (20251006)
 #: also has hexadecimal digits, but no letter.
@@ -84,7 +89,8 @@ def install_dashboard(directory: Path) -> None:
 class DashboardServer(uvicorn.Server):
     """A server for the files of an export directory, and of the requests in `programs`.
 
-    Without these it answers GET and HEAD, and the dashboard shows the export alone.
+    Without these it answers GET and HEAD, and the dashboard shows the export alone. With
+    `public_sky` pages of other sites may read the maps of the sky from a person's browser.
 
     The address is in use from the beginning, and free again at the end of the context. Port 0 is a
     free one, which is in `port`.
@@ -96,7 +102,13 @@ class DashboardServer(uvicorn.Server):
     """
 
     def __init__(
-        self, directory: Path, host: str, port: int, programs: Sequence[Route] = ()
+        self,
+        directory: Path,
+        host: str,
+        port: int,
+        programs: Sequence[Route] = (),
+        *,
+        public_sky: bool = False,
     ) -> None:
         if not (directory / INDEX).is_file():
             raise ExportFailed(
@@ -115,7 +127,7 @@ class DashboardServer(uvicorn.Server):
         self.port = int(self._listening.getsockname()[1])
         super().__init__(
             uvicorn.Config(
-                _application(directory.resolve(), programs),
+                _application(directory.resolve(), programs, public_sky),
                 # The parser in Python refuses what the other one repairs.
                 http="h11",
                 ws="none",
@@ -154,8 +166,8 @@ def _write(content: bytes, place: Path) -> None:
     place.write_bytes(content)
 
 
-def _application(directory: Path, programs: Sequence[Route]) -> ASGIApp:
-    files = _Files(directory=directory)
+def _application(directory: Path, programs: Sequence[Route], public_sky: bool) -> ASGIApp:
+    files = _Files(directory, public_sky)
     if not programs:
         return files
     return Starlette(
@@ -180,6 +192,10 @@ def _live_page(request: Request) -> Response:
 class _Files(StaticFiles):
     """Serves the files of one directory: no listings, no hidden files, no files outside it."""
 
+    def __init__(self, directory: Path, public_sky: bool) -> None:
+        super().__init__(directory=directory)
+        self._public_sky = public_sky
+
     def get_path(self, scope: Scope) -> str:
         # As it was asked for, without removing `..`: `lookup_path` refuses that.
         path = str(scope["path"]).removeprefix("/")
@@ -198,7 +214,7 @@ class _Files(StaticFiles):
         try:
             response = await super().get_response(path, scope)
             if response.status_code == 200:
-                kind = _TYPES.get(Path(path).suffix, "application/octet-stream")
+                kind = _TYPES.get(Path(path).suffix or Path(path).name, _OTHER_TYPE)
                 response.headers["Content-Type"] = kind
             response.headers["Cache-Control"] = _caching(path)
         except HTTPException as error:
@@ -207,6 +223,8 @@ class _Files(StaticFiles):
                 f"{error.status_code} {word}\n", error.status_code, error.headers
             )
         response.headers.update(_HEADERS)
+        if self._public_sky and path.startswith(f"{SKY}/"):
+            response.headers["Access-Control-Allow-Origin"] = "*"
         return response
 
 

@@ -1,0 +1,273 @@
+"""The pages of a mosaic and of a caltable set, by way of each other and of an observation."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+from PIL import Image
+
+from contimg_resources.calibration.antennas import AntennaSolutions, by_antenna
+from contimg_resources.calibration.solutions import Solutions
+from contimg_resources.core.times import SIDEREAL_DEG_PER_DAY
+from contimg_resources.dashboard.caltable_sets import CaltableSetPages
+from contimg_resources.dashboard.mosaicked import MosaicPages
+from contimg_resources.dashboard.observing import ObservationPages
+from contimg_resources.dashboard.serving import DashboardServer
+from contimg_resources.imaging.png import celestial_wcs
+from contimg_resources.mosaics.model import MosaicFiles, MosaicGrid
+from contimg_resources.products.model import Artefact, ArtefactKind, ObservationState
+from contimg_resources.products.store import ProductsStore
+from contimg_resources.registry.store import CalibrationRegistry
+from contimg_resources.settings import CalibrationSettings, Settings
+from contimg_resources.steps.exporting import export_dashboard
+from contimg_resources.steps.workshop import Workshop
+from tests.dashboard.conftest import go, needs_browser, shown
+from tests.dashboard.made_up_mosaics import add_mosaic
+from tests.dashboard.test_observing import ask
+from tests.products.conftest import make_observation
+from tests.registry.conftest import Maker, read_made_up_tables
+
+KEY, LATER, ELSEWHERE = "61041.52083+33.2", "61042.51806+33.2", "61041.70833+33.2"
+GRID = MosaicGrid(600, 160, 60.0, 359.9, 33.2)
+SOURCE = (0.4, 33.5, 1.0)
+DAGSTER = "http://127.0.0.1:3000"
+SET = "3C286_61041.5"
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+class NoCasa:
+    """Answers as CASA does about a delay and a gain table with a dead antenna."""
+
+    def run(self, function: Any, paths: list[Path], **_: Any) -> list[AntennaSolutions]:
+        ids = np.arange(4)
+        gains = np.array([1.5, 0.7j, 1, -1])[None, None, :].repeat(2, 0)
+        flags = np.zeros(gains.shape, bool)
+        flags[:, :, 2] = True
+        flags[1, :, 3] = True
+        snr = np.full(gains.shape, 40.0)
+        names = ("pad 7", "8", "9", HOSTILE)
+        made = Solutions(gains, flags, snr, ids, 0 * ids, np.zeros(4))
+        late = Solutions(gains.real, flags, snr, ids, 0 * ids, np.zeros(4))
+        kinds = ["K Jones" if "k" in path.name.split("_")[-1] else "G Jones" for path in paths]
+        return [by_antenna(late if k[0] == "K" else made, k, names) for k in kinds]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shown")
+
+
+@pytest.fixture(scope="module")
+def store(files: Path) -> ProductsStore:
+    return ProductsStore(str(files / "state" / "products.sqlite3"))
+
+
+@pytest.fixture(scope="module")
+def address(files: Path) -> Iterator[str]:
+    settings = Settings(state=files / "state")
+    workshop = replace(
+        Workshop.from_settings(settings),
+        registry=CalibrationRegistry(settings.registry_address, inspect=read_made_up_tables),
+    )
+    products = workshop.products
+    observation = make_observation(files / "a.ms", mid_mjd=61_041.5)
+    products.arrive(observation)
+    new = Maker(files)(SET, 61_041.5)
+    plot = new.tables[0].path.parent / "x_summary.png"
+    Image.new("RGB", (40, 30), "white").save(plot)
+    secret = files / "secret.png"
+    secret.write_bytes(b"secret")
+    found = {
+        "flagged_fraction": 0.05,
+        "working_antennas": 3,
+        "tables": {"GA": {"median_snr": 2.0, "flagged_by_receptor": [0.1, 0.2]}},
+    }
+    plots = [str(plot), str(secret), str(plot.parent / "info")]
+    origin = {"ms": str(observation.path), "plots": plots, "run_id": "run-9", "notes": [HOSTILE]}
+    workshop.registry.register(replace(new, quality=found, origin=origin))
+    products.put_artefacts(
+        observation.key,
+        [Artefact(ArtefactKind.CALIBRATED_MS, files / "a.cal.ms", set_name=SET, set_version=1)],
+    )
+    products.set_state(observation.key, ObservationState.CALIBRATED, step="calibrated_ms")
+    tiles = {observation.key: "sha256:1"}
+    day = 360 / SIDEREAL_DEG_PER_DAY
+    at = 61_041.52083
+    add_mosaic(products, files, KEY, at, GRID, [SOURCE], tiles=tiles)
+    fainter = (*SOURCE[:2], 0.25)
+    moved = replace(GRID, ra_deg=359.6)
+    add_mosaic(products, files, LATER, at + day, moved, [fainter])
+    add_mosaic(products, files, ELSEWHERE, at + 0.18, GRID, [])
+    export_dashboard(workshop)
+    pages = (
+        ObservationPages(products, lambda: DAGSTER),
+        MosaicPages(products, lambda: DAGSTER),
+        CaltableSetPages(
+            workshop.registry,
+            products,
+            NoCasa(),  # type: ignore[arg-type]
+            CalibrationSettings(),
+            lambda: DAGSTER,
+        ),
+    )
+    routes = [route for one in pages for route in one.routes]
+    with DashboardServer(settings.export_dir, "127.0.0.1", 0, routes) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.port}/"
+        server.stop()
+        thread.join(30)
+
+
+def get(address: str, path: str) -> Any:
+    status, _, body = ask(address, f"/api/{path}")
+    assert status == 200, body
+    return json.loads(body)
+
+
+def test_a_mosaic_is_told_with_its_inputs_and_the_same_sky_at_other_epochs(address: str) -> None:
+    found = get(address, f"mosaics/{KEY}")
+    observation = make_observation(Path("/a.ms"), mid_mjd=61_041.5).key
+    assert [one["key"] for one in found["inputs"]] == [observation]
+    # Four hours later another sky was above the array.
+    assert [one["key"] for one in found["epochs"]] == [LATER]
+    assert [one["kind"] for one in found["layers"]] == ["image", "sigma", "coverage"]
+    assert get(address, f"observations/{observation}")["mosaics"] == [KEY]
+
+
+def test_another_epoch_is_drawn_on_the_pixels_of_this_one(address: str, files: Path) -> None:
+    x, y = (int(round(float(v))) for v in celestial_wcs(GRID).all_world2pix(*SOURCE[:2], 0))
+    here = f"mosaics/{KEY}/image/pixel?x={x}&y={y}"
+    file = fits.getdata(MosaicFiles.in_directory(files / KEY, KEY).image)
+    assert get(address, here)["value"] == pytest.approx(float(file[y, x]))
+    # The source is where it was, and a quarter as bright; the noise is a hundredth of that.
+    there = get(address, f"{here}&at={quote(LATER)}")["value"]
+    assert there / get(address, here)["value"] == pytest.approx(0.25, abs=0.02)
+    for query in ("", f"?at={quote(LATER)}"):
+        status, _, body = ask(address, f"/api/mosaics/{KEY}/image.webp{query}")
+        picture = np.asarray(Image.open(BytesIO(body)).convert("L"))
+        assert (status, picture.shape) == (200, (GRID.rows, GRID.columns))
+        row, column = divmod(int(picture.argmax()), GRID.columns)
+        assert np.hypot(column - x, GRID.rows - 1 - row - y) < 1.5, query
+    # The west of this mosaic lies outside the east of the other.
+    assert (
+        get(address, f"mosaics/{KEY}/image/pixel?x=20&y=80&at={quote(LATER)}")["value"] is not None
+    )
+    assert (
+        get(address, f"mosaics/{KEY}/image/pixel?x=12&y=80&at={quote(ELSEWHERE)}")["value"]
+        is not None
+    )
+
+
+def test_a_part_has_the_pixels_of_the_whole(address: str) -> None:
+    query = "x=300&y=50&columns=120&rows=60"
+    part = ask(address, f"/api/mosaics/{KEY}/sigma.webp?{query}")
+    assert Image.open(BytesIO(part[2])).size == (120, 60)
+    for wrong in ("x=500&y=0&columns=101&rows=9", "x=0&y=0&columns=0&rows=9", "x=a&columns=3"):
+        assert ask(address, f"/api/mosaics/{KEY}/image.webp?{wrong}")[0] == 400
+    assert ask(address, f"/api/mosaics/{KEY}/image.webp?at=60000.5%2B1.0")[0] == 404
+
+
+def test_figures_have_their_limits_and_only_plots_of_the_set_are_given(address: str) -> None:
+    found = get(address, f"caltables/{SET}/1")
+    gains = next(t for t in found["tables"] if t["type"] == "GA")
+    snr, flagged = ({f["name"]: f for f in gains["figures"]}[n] for n in ("median SNR", "flagged"))
+    assert (snr["value"], snr["is_good"], flagged["is_good"]) == (2.0, False, True)
+    assert snr["limit"] == CalibrationSettings().min_median_snr
+    observation = make_observation(Path("/a.ms"), mid_mjd=61_041.5).key
+    assert found["observation"] == observation
+    assert [a["key"] for a in found["applied"]] == [observation]
+    assert found["plots"] == ["x_summary.png"]
+    assert ask(address, f"/api/caltables/{SET}/1/plots/0")[1]["content-type"] == "image/png"
+    for gone in (f"{SET}/1/plots/1", f"{SET}/2", "other/1", f"..%2f{SET}/1", f"{SET}/-1"):
+        assert ask(address, f"/api/caltables/{gone}")[0] == 404, gone
+
+
+def test_antennas_are_summed_up_by_receptor() -> None:
+    times = np.zeros(6)
+    values = np.array([1, 1, 2, 4, 5, -5], complex)[None, None, :] * np.exp(0.5j)
+    flags = np.array([False, False, False, True, True, True])[None, None, :]
+    snr = np.arange(6.0)[None, None, :]
+    antennas = np.array([0, 0, 2, 2, 3, 1])
+    solutions = Solutions(values, flags, snr, antennas, 0 * antennas, times)
+    found = by_antenna(solutions, "G Jones", ("a", "", "c", "d"))
+    assert found.antennas == ["a", "c", "d"]
+    assert found.flagged == [[0.0], [0.5], [1.0]]
+    assert found.amplitude == [[1.0], [2.0], [None]]
+    assert found.snr == [[0.5], [2.0], [None]]
+    assert found.phase_deg[0][0] == pytest.approx(np.degrees(0.5))
+    assert found.delay_ns == []
+
+
+@needs_browser
+def test_the_way_from_a_mosaic_down_to_its_caltable_set(
+    address: str, new_page: Callable[..., Any]
+) -> None:
+    page = new_page()
+    go(page, address, "mosaics")
+    page.get_by_role("link", name=KEY, exact=True).click()
+    viewer = page.locator("#mosaicked")
+    viewer.wait_for()
+    image = viewer.locator("img").first
+    image.evaluate("(i) => i.decode()")
+    partition = page.locator("#in-dagster a").first.get_attribute("href")
+    assert partition == f"{DAGSTER}/assets/mosaic_60min?partition=61041.52083%2B33.2"
+    # As astropy has it, also across 0 h.
+    wcs = WCS(celestial_wcs(GRID).to_header())
+    grid = {n: list(getattr(wcs.wcs, n)) for n in ("crval", "crpix", "cdelt")}
+    module = f"import('{address}js/imageviewer.js')"
+    for x, y in [(0, 0), (599, 159), (300, 80), (20, 140)]:
+        call = f"([g, a]) => {module}.then((m) => m.skyOf(g, ...a))"
+        sky = page.evaluate(call, [grid | {"projection": "ZEA"}, [x, y]])
+        ra, dec = wcs.pixel_to_world_values(x, y)
+        assert (sky["ra"], sky["dec"]) == pytest.approx((float(ra), float(dec)), abs=1e-9)
+        back = page.evaluate(
+            f"([g, a]) => {module}.then((m) => m.pixelOf(g, a))",
+            [grid | {"projection": "ZEA"}, sky],
+        )
+        assert (back["x"], back["y"]) == pytest.approx((x, y), abs=1e-6)
+    # A strip is shown in a frame that isn't as flat; what is under the pointer is right.
+    x, y = (float(v) for v in celestial_wcs(GRID).all_world2pix(*SOURCE[:2], 0))
+    box = image.bounding_box()
+    place = (
+        box["x"] + box["width"] * (round(x) + 0.5) / GRID.columns,
+        box["y"] + box["height"] * (GRID.rows - 0.5 - round(y)) / GRID.rows,
+    )
+    page.mouse.move(*place)
+    page.get_by_text("mJy/beam", exact=False).last.wait_for()
+    said = page.locator("#mosaicked-says")
+    assert f"pixel {round(x)}, {round(y)}" in said.text_content()
+    for _ in range(8):
+        page.mouse.wheel(0, -100)
+    page.mouse.move(place[0] + 1, place[1] + 1)
+    page.wait_for_timeout(300)
+    assert f"pixel {round(x)}, {round(y)}: " in said.text_content()
+    viewer.press("b")
+    page.wait_for_function(f"document.querySelector('#mosaicked img').src.includes('{LATER[:5]}')")
+    viewer.press("b")
+    assert "at=" not in image.get_attribute("src")
+    page.locator("table a", has_text="61041.5").first.click()
+    page.locator("#sets-applied a").click()
+    page.locator("#antennas").wait_for()
+    page.locator("#figures").wait_for()
+    text = page.locator("main").text_content()
+    assert "2 of 4 antennas work; the others: 9 (dead), " in text
+    assert f"{HOSTILE} (one receptor dead)" in text
+    assert "at least 3" in text or "at least" in text
+    assert page.locator("#antennas-k-delay").count() == 1
+    assert page.locator("#antennas-gp-phase").count() == 1
+    page.locator("details.solved img").evaluate("(i) => i.decode()")
+    route = f"calibration/{SET}/1"
+    shown(page, route)
+    page.locator("#solved-from a").click()
+    page.locator("#in-mosaics a").click()
+    shown(page, f"mosaics/{KEY}")

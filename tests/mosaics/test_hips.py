@@ -1,0 +1,158 @@
+"""Maps of the sky, as reproject, mocpy and astropy-healpix read them."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.wcs import WCS
+from astropy_healpix import HEALPix
+from mocpy import MOC
+from reproject import reproject_interp
+from reproject.hips import reproject_from_hips
+
+from contimg_resources.imaging.png import celestial_wcs
+from contimg_resources.mosaics import sky_map
+from contimg_resources.mosaics.hips import Tile, order_for, pixel_arcsec, read_tile
+from contimg_resources.mosaics.model import MosaicGrid
+from contimg_resources.mosaics.sky_map import SkyInput, SkyLayer, update_layer
+from contimg_resources.products.store import ProductsStore
+from tests.dashboard.made_up_mosaics import add_mosaic
+
+#: Across 0 h, and across the declination where HEALPix changes from equator to pole.
+GRID = MosaicGrid(640, 240, 30.0, 359.5, 41.9)
+EAST = replace(GRID, ra_deg=4.5)
+SOURCE = (0.3, 42.1, 2.0)
+NOISE = 1e-3
+
+
+@pytest.fixture
+def mosaic(tmp_path: Path) -> Callable[..., SkyInput]:
+    store = ProductsStore(str(tmp_path / "products.sqlite3"))
+
+    def make(key: str, grid: MosaicGrid = GRID, jy: float = 2.0, **how: Any) -> SkyInput:
+        mid_mjd = float(key[:11])
+        files = add_mosaic(store, tmp_path, key, mid_mjd, grid, [(*SOURCE[:2], jy)], **how)
+        checksum = store.mosaics.get(key).checksum
+        return SkyInput(key, mid_mjd, checksum, files.image, files.sigma, NOISE)
+
+    return make
+
+
+def layer(*inputs: SkyInput, settled_mjd: float = 0.0) -> SkyLayer:
+    return SkyLayer("deep", "all mosaics", inputs, settled_mjd)
+
+
+def mean_of(root: Path, place: SkyCoord) -> float:
+    """Return the value of the pixel at a place, found by astropy-healpix."""
+    order = json.loads((root / "coverage.json").read_text())["order"]
+    pixel = int(HEALPix(1 << (order + 9), "nested", "icrs").skycoord_to_healpix(place))
+    number, inside = divmod(pixel, 512**2)
+    bits = f"{inside:018b}"
+    x, y = int(bits[1::2], 2), int(bits[0::2], 2)
+    values = read_tile(root, Tile(order, number))
+    return float("nan") if values is None else float(values[x, y])
+
+
+def test_others_find_the_mosaic_in_the_map(tmp_path: Path, mosaic: Callable[..., SkyInput]) -> None:
+    root = tmp_path / "deep"
+    one = mosaic("61041.50000+41.9")
+    updated = update_layer(root, layer(one), 6)
+    assert order_for(30.0, 6) == 4
+    assert pixel_arcsec(4) == pytest.approx(25.77, abs=0.01)
+    assert updated.n_made == updated.n_tiles > 4
+    # Back on the mosaic's grid, the image is what it was.
+    header = celestial_wcs(GRID).to_header()
+    back, seen = reproject_from_hips(
+        str(root), WCS(header), reproject_interp, shape_out=(GRID.rows, GRID.columns),
+        order="bicubic",
+    )  # fmt: skip
+    image = fits.getdata(one.image)
+    inner = np.isfinite(back) & np.isfinite(image) & (seen > 0)
+    assert inner.sum() > 0.95 * np.isfinite(image).sum()
+    x, y = (round(float(v)) for v in celestial_wcs(GRID).all_world2pix(*SOURCE[:2], 0))
+    box = np.s_[y - 3 : y + 4, x - 3 : x + 4]
+    assert back[box] == pytest.approx(image[box], abs=0.02 * SOURCE[2])
+    peak = np.unravel_index(np.nanargmax(back), back.shape)
+    assert peak == np.unravel_index(np.nanargmax(image), image.shape)
+    assert np.nanmedian(back[inner]) == pytest.approx(np.median(image[inner]), abs=1e-4)
+    # The mean over a lower order keeps the flux.
+    tile = Tile(3, _holding(3))
+    low, high = read_tile(root, tile), [read_tile(root, child) for child in tile.children]
+    total = sum(float(np.nansum(part)) for part in high if part is not None)
+    assert 4 * float(np.nansum(low)) == pytest.approx(total, rel=0.05)
+    words = dict(
+        (part.strip() for part in line.split("=", 1))
+        for line in (root / "properties").read_text().splitlines()
+    )
+    assert (words["hips_order"], words["hips_frame"]) == ("4", "equatorial")
+    moc = MOC.from_fits(root / "Moc.fits")
+    observed_deg2 = np.isfinite(image).sum() * (GRID.cell_arcsec / 3600) ** 2
+    assert moc.sky_fraction * 41_252.96 == pytest.approx(observed_deg2, rel=0.15)
+    assert moc.sky_fraction == pytest.approx(float(words["moc_sky_fraction"]), rel=1e-5)
+    inside = SkyCoord([SOURCE[0], 359.5, 10.0], [SOURCE[1], 41.0, 41.9], unit="deg")
+    assert moc.contains_skycoords(inside).tolist() == [True, True, False]
+
+
+def _holding(order: int) -> int:
+    place = SkyCoord(*SOURCE[:2], unit="deg")
+    return int(HEALPix(1 << order, "nested", "icrs").skycoord_to_healpix(place))
+
+
+def test_only_tiles_whose_mosaics_changed_are_made_again(
+    tmp_path: Path, mosaic: Callable[..., SkyInput], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "deep"
+    place = SkyCoord(*SOURCE[:2], unit="deg")
+    west, east = mosaic("61041.50000+41.9"), mosaic("61041.52000+41.9", EAST)
+    settled = 61_041.9
+    first = update_layer(root, layer(west, settled_mjd=settled), 4)
+    before = {p: p.stat().st_mtime_ns for p in root.rglob("*") if p.is_file()}
+    assert update_layer(root, layer(west, settled_mjd=settled), 4).n_made == 0
+    assert before == {p: p.stat().st_mtime_ns for p in root.rglob("*") if p.is_file()}
+    both = update_layer(root, layer(west, east, settled_mjd=settled), 4)
+    kept = [p for p, at in before.items() if p.exists() and p.stat().st_mtime_ns == at]
+    assert any("Norder4" in p.parts and p.suffix == ".fits" for p in kept)
+    assert 0 < both.n_made < both.n_tiles
+    # A mosaic of another night joins: only it is read, the sums of the others are kept.
+    read: list[str] = []
+    contribution = sky_map._contribution
+    monkeypatch.setattr(
+        sky_map, "_contribution", lambda t, one: read.append(one.key) or contribution(t, one)
+    )
+    fainter = mosaic("61042.49727+41.9", jy=1.0, noise_jy=NOISE / 2)
+    update_layer(root, layer(west, east, fainter, settled_mjd=settled), 4)
+    assert set(read) == {fainter.key}
+    # Four times the weight.
+    assert mean_of(root, place) == pytest.approx((2.0 + 4 * 1.0) / 5, rel=0.1)
+    # Made again: what was kept of it is not used.
+    again = mosaic("61041.50000+41.9", jy=3.0, checksum="sha256:again")
+    update_layer(root, layer(again, east, fainter, settled_mjd=settled), 4)
+    assert mean_of(root, place) == pytest.approx((3.0 + 4 * 1.0) / 5, rel=0.1)
+    # Without its mosaic a tile is gone, also the lower orders of it.
+    last = update_layer(root, layer(again, settled_mjd=settled), 4)
+    assert last.n_tiles == first.n_tiles
+    east_only = SkyCoord(7.0, 41.9, unit="deg")
+    assert np.isnan(mean_of(root, east_only))
+    assert np.isfinite(mean_of(root, place))
+
+
+def test_an_update_that_stops_is_continued_by_the_next_one(
+    tmp_path: Path, mosaic: Callable[..., SkyInput]
+) -> None:
+    root = tmp_path / "night"
+    one = mosaic("61041.50000+41.9", replace(GRID, columns=320))
+    turns = iter([False, True])
+    first = update_layer(root, layer(one), 4, is_late=lambda: next(turns, True))
+    assert (first.n_made, first.n_tiles) == (1, 1)
+    second = update_layer(root, layer(one), 4)
+    assert second.n_made == first.n_left
+    assert (second.n_tiles, second.n_left) == (first.n_left + 1, 0)
+    (root / "tiles.json").write_text("{damaged")
+    assert update_layer(root, layer(one), 4).n_made == second.n_tiles
