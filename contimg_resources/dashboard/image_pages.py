@@ -74,7 +74,8 @@ class ImagePages:
         if "columns" in request.query_params:
             wanted = _numbers(request, "x", "y", "columns", "rows")
             columns, rows = size_of(on or layer)
-            if wanted is None or not _is_within(box := Box(*wanted), columns, rows):
+            box = None if wanted is None else Box(*wanted)
+            if box is None or not _is_within(box, columns, rows):
                 return refused(400, f"expected a part of {columns} x {rows} pixels")
             if max(box.columns, box.rows) > LONGEST:
                 return refused(400, f"a part has at most {LONGEST} x {LONGEST} pixels")
@@ -94,9 +95,10 @@ class ImagePages:
         if at is None:
             return refused(400, "expected x and y")
         columns, rows = size_of(on or layer)
-        if not _is_within(Box(*at, 1, 1), columns, rows):
+        x, y = at
+        if not _is_within(Box(x, y, 1, 1), columns, rows):
             return refused(400, f"pixels are from 0, 0 to {columns - 1}, {rows - 1}")
-        return json_answer({"value": value_at(layer, *at, on)})
+        return json_answer({"value": value_at(layer, x, y, on)})
 
     def _asked(self, request: Request) -> tuple[Layer, Layer | None]:
         """Return the image that a request names, and the one on whose pixels it is wanted.

@@ -17,7 +17,7 @@ from contimg_resources.core.times import SIDEREAL_DEG_PER_DAY, isot_from_mjd
 from contimg_resources.dashboard.answers import answering, json_answer
 from contimg_resources.dashboard.image_pages import ImagePages
 from contimg_resources.dashboard.pictures import Layer, Scale
-from contimg_resources.database.values import known_values
+from contimg_resources.database.values import known_values, plain_json
 from contimg_resources.mosaics.make import load_mosaic
 from contimg_resources.mosaics.model import MosaicFiles, MosaicResult
 from contimg_resources.products.epochs import EpochKind, MosaicRecord, MosaicState
@@ -85,7 +85,7 @@ class MosaicPages:
                     "run_id": epoch.run_id,
                     **dict(known_values(epoch.statistics)),
                 },
-                "inputs": self._inputs(record),
+                "inputs": plain_json(self._inputs(record)),
                 "epochs": self._same_sky(record),
                 "dagster": self._dagster(),
                 "layers": self._images.described(record.key),
@@ -121,7 +121,8 @@ class MosaicPages:
     def _layers_of(self, key: str) -> dict[str, Layer]:
         record = self._store.mosaics.get(key)
         files = MosaicFiles.in_directory(record.directory, key)
-        rms_jy = 1e-3 * dict(known_values(record.statistics)).get("rms_mjy", 0.0)
+        rms_mjy = record.statistics.rms_mjy
+        rms_jy = 1e-3 * rms_mjy if rms_mjy > 0 else 0.0
         sum_ = record.checksum
         layers = {
             "image": Layer("image", files.image, sum_, Scale.SKY, rms_jy),

@@ -28,8 +28,9 @@ from contimg_resources.core.errors import ExportFailed
 _STATIC = Path(__file__).parent / "static"
 
 INDEX = "index.json"
-#: Address of the maps of the sky.
+#: Address of the maps of the sky, and of their list below it.
 SKY = "sky"
+MAPS = "layers.json"
 #: Address of what answers requests, below that of the dashboard.
 PROGRAMS = "api"
 
@@ -64,16 +65,20 @@ _HEADERS = {
 def install_dashboard(directory: Path) -> None:
     """Copy the dashboard's files into an export directory; unchanged files stay.
 
-    The directory is that of ``index.json``, also a future one; it is made if it doesn't exist.
+    The directory is that of ``index.json``, also a future one; it is made if it doesn't exist. The
+    list of the maps of the sky is empty before the first one is made.
 
     Raises
     ------
     ExportFailed
         If a file can't be written.
     """
-    for source in sorted(p for p in _STATIC.rglob("*") if p.suffix in _TYPES):
-        place = directory / source.relative_to(_STATIC)
-        content = source.read_bytes()
+    files = sorted(p for p in _STATIC.rglob("*") if p.suffix in _TYPES)
+    contents = {p.relative_to(_STATIC): p.read_bytes() for p in files}
+    if not (directory / SKY / MAPS).exists():
+        contents[Path(SKY, MAPS)] = b"[]"
+    for name, content in contents.items():
+        place = directory / name
         if place.is_file() and place.read_bytes() == content:
             continue
         try:

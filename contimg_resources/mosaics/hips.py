@@ -1,7 +1,7 @@
 """Tiles of a Hierarchical Progressive Survey (HiPS 1.0, an IVOA recommendation).
 
-Belongs here: the pixels of a tile, an image resampled to them, writing and averaging tiles. Doesn't:
-which images are in a survey and which tiles have changed (see `sky_map`).
+Belongs here: the pixels of a tile, an image resampled to them, writing and averaging tiles.
+Doesn't: which images are in a survey and which tiles have changed (see `sky_map`).
 
 A tile is a HEALPix cell in nested order. In arrays of this module the first axis runs along the
 cell's x (north-east), the second along its y (north-west): rows of its PNG from the top. In a FITS
@@ -30,7 +30,6 @@ _CELLS = 1 << COVERAGE_DEPTH
 _ARCSEC = math.degrees(math.sqrt(4 * math.pi / 12)) * 3600 / SIDE
 #: Pixels around a part of an image that a spline needs.
 _AROUND = 8
-_SPLINE = 3
 _PER_FOLDER = 10_000
 
 
@@ -159,7 +158,7 @@ def resampled(tile: Tile, wcs: Any, image: Any, sigma: Any) -> Sums:
     weights = np.zeros_like(noise)
     np.divide(1.0, noise**2, out=weights, where=seen)
     where = np.stack([y - top, x - left])
-    values = map_coordinates(np.where(seen, pixels, 0.0), where, order=_SPLINE)
+    values = map_coordinates(np.where(seen, pixels, 0.0), where, order=3)
     weight = map_coordinates(weights, where, order=1)
     # Only between observed pixels.
     between = map_coordinates(seen.astype(np.float32), where, order=1, cval=0.0) > 1 - 1e-4
@@ -242,5 +241,7 @@ def remove_tile(root: Path, tile: Tile) -> None:
 def _nested(side: int) -> NDArray[np.int64]:
     """Return the number of each pixel of a square in nested order, shape (side, side)."""
     along = np.arange(side)
-    spread = sum(((along >> bit) & 1) << (2 * bit) for bit in range(side.bit_length()))
-    return np.asarray(spread)[:, None] + 2 * np.asarray(spread)[None, :]
+    spread = np.zeros(side, np.int64)
+    for bit in range(side.bit_length()):
+        spread += ((along >> bit) & 1) << (2 * bit)
+    return np.asarray(spread[:, None] + 2 * spread[None, :], np.int64)

@@ -1,7 +1,7 @@
 """Maps of the sky: all mosaics, or those of a night, as a Hierarchical Progressive Survey.
 
-Belongs here: which tiles have changed, their sums, the files that describe a survey. Doesn't: pixels
-(see `hips`), which mosaics are used, records.
+Belongs here: which tiles have changed, their sums, the files that describe a survey.
+Doesn't: pixels (see `hips`), which mosaics are used, records.
 
 A tile is the mean of the mosaics in it, weighted by their expected noise. ``tiles.json`` holds for
 each tile a digest of these mosaics' checksums: only tiles whose digest changes are made again. The
@@ -88,6 +88,7 @@ def update_layer(
     most_order: int,
     *,
     is_late: Callable[[], bool] = lambda: False,
+    before_change: Callable[[], object] = lambda: None,
     progress: Progress = no_progress,
 ) -> UpdatedLayer:
     """Bring a map up to date; tiles whose mosaics are unchanged stay as they are.
@@ -102,6 +103,8 @@ def update_layer(
         Its highest order, if the mosaics' pixels are small enough.
     is_late : callable
         Whether to stop before the next tile; the next update continues.
+    before_change : callable
+        Called once before files of the map change.
     progress : callable
         Called with (message, fraction).
 
@@ -123,6 +126,9 @@ def update_layer(
             members.setdefault(number, []).append(name)
     stale = [n for n, names in members.items() if state.tiles.get(n, ("",))[0] != _digest(names)]
     gone = [number for number in state.tiles if number not in members]
+    is_new = bool(stale or gone or not (root / "properties").is_file())
+    if is_new:
+        before_change()
     for number in gone:
         hips.remove_tile(root, Tile(state.order, number))
         _sums_path(root, number).unlink(missing_ok=True)
@@ -145,11 +151,9 @@ def update_layer(
             _save(root, state)
             changed = set()
     fraction = _fraction(state)
-    is_new = n_made or gone or not (root / "properties").is_file()
     if is_new:
         _join(root, state, changed)
         _describe(root, layer, state, fraction)
-    if is_new or not (root / TILES).is_file():
         _save(root, state)
     return UpdatedLayer(layer.name, len(state.tiles), n_made, len(stale) - n_made, fraction)
 
@@ -281,7 +285,7 @@ def _fraction(state: _State) -> float:
 
 def _describe(root: Path, layer: SkyLayer, state: _State, fraction: float) -> None:
     """Write what programs read first: properties, coverage as MOC and as a list of tiles."""
-    from mocpy import MOC
+    from mocpy import MOC  # type: ignore[import-untyped]
 
     per_tile = 4**hips.COVERAGE_DEPTH
     cells = [

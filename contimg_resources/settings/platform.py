@@ -1,6 +1,7 @@
-"""Settings of the platform: export, maps of the sky, dashboard, alerts, sensors, retention, several machines.
+"""Settings of the platform: export, dashboard, alerts, sensors, retention, several machines.
 
-Belongs here: one model for each. Doesn't: data processing (see `.observations` and `.surveys`).
+Belongs here: one model for each, and for the maps of the sky. Doesn't: data processing (see
+`.observations` and `.surveys`).
 """
 
 from pathlib import Path

@@ -17,11 +17,10 @@ from contimg_resources.core.errors import ExportFailed
 from contimg_resources.core.surroundings import published
 from contimg_resources.core.times import mjd_day, utc_day
 from contimg_resources.core.trees import remove_tree
-from contimg_resources.dashboard.serving import SKY
-from contimg_resources.database.values import known_values
+from contimg_resources.dashboard.serving import MAPS, SKY
 from contimg_resources.export.directory import opened
 from contimg_resources.mosaics.model import MosaicFiles
-from contimg_resources.products.derived import DerivedKind, InputKind
+from contimg_resources.products.derived import DerivedKind, InputKind, Inputs
 from contimg_resources.products.epochs import EpochKind, MosaicRecord, MosaicState
 from contimg_resources.steps.disk_space import shortage, unwritable
 from contimg_resources.steps.recording import finished
@@ -30,7 +29,6 @@ from contimg_resources.steps.workshop import Workshop
 if TYPE_CHECKING:
     from contimg_resources.mosaics.sky_map import SkyInput, SkyLayer, UpdatedLayer
 
-LAYERS = "layers.json"
 DEEP = "deep"
 _NIGHT = "night-"
 #: Mosaics change through late images within a day.
@@ -142,10 +140,9 @@ def _input(mosaic: MosaicRecord) -> "SkyInput":
     from contimg_resources.mosaics.sky_map import SkyInput
 
     files = MosaicFiles.in_directory(mosaic.directory, mosaic.key)
-    rms_mjy = float(dict(known_values(mosaic.statistics)).get("rms_mjy", 0.0))
-    return SkyInput(
-        mosaic.key, mosaic.mid_mjd, mosaic.checksum, files.image, files.sigma, 1e-3 * rms_mjy
-    )
+    rms_mjy = mosaic.statistics.rms_mjy
+    rms_jy = 1e-3 * rms_mjy if rms_mjy > 0 else 0.0
+    return SkyInput(mosaic.key, mosaic.mid_mjd, mosaic.checksum, files.image, files.sigma, rms_jy)
 
 
 def _updated(
@@ -159,17 +156,16 @@ def _updated(
     from contimg_resources.mosaics.sky_map import TILES, update_layer
 
     derived, place = workshop.products.derived, root / layer.name
-    before = derived.get(DerivedKind.SKY_MAP, layer.name)
-    inputs = {InputKind.MOSAIC: {one.key: one.checksum for one in layer.inputs}}
+    inputs: Inputs = {InputKind.MOSAIC: {one.key: one.checksum for one in layer.inputs}}
     found = update_layer(
         place,
         layer,
         workshop.settings.sky.max_order,
         is_late=lambda: time.monotonic() > deadline,
+        before_change=lambda: derived.forget([(DerivedKind.SKY_MAP, layer.name)]),
         progress=progress,
     )
-    is_same = before is not None and before.path == place / TILES and before.inputs == inputs
-    if found.n_made or not is_same:
+    if derived.get(DerivedKind.SKY_MAP, layer.name) is None:
         parameters = {"tiles": found.n_tiles, "left": found.n_left, "title": layer.title}
         derived.put(
             [
@@ -209,6 +205,6 @@ def _list(root: Path, layers: "list[SkyLayer]", updated: "tuple[UpdatedLayer, ..
         for layer, found in zip(layers, updated, strict=True)
     ]
     text = json.dumps(content, indent=1)
-    place = root / LAYERS
+    place = root / MAPS
     if not place.is_file() or place.read_text() != text:
         whole_file(place, lambda partial: partial.write_text(text))

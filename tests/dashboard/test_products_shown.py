@@ -11,8 +11,10 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS
+from astropy_healpix import HEALPix
 from PIL import Image
 
 from contimg_resources.calibration.antennas import AntennaSolutions, by_antenna
@@ -24,11 +26,14 @@ from contimg_resources.dashboard.observing import ObservationPages
 from contimg_resources.dashboard.serving import DashboardServer
 from contimg_resources.imaging.png import celestial_wcs
 from contimg_resources.mosaics.model import MosaicFiles, MosaicGrid
+from contimg_resources.products.derived import DerivedKind
 from contimg_resources.products.model import Artefact, ArtefactKind, ObservationState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import CalibrationSettings, Settings
 from contimg_resources.steps.exporting import export_dashboard
+from contimg_resources.steps.mapping_sky import map_sky
+from contimg_resources.steps.verifying import verify_products
 from contimg_resources.steps.workshop import Workshop
 from tests.dashboard.conftest import go, needs_browser, shown
 from tests.dashboard.made_up_mosaics import add_mosaic
@@ -108,6 +113,11 @@ def address(files: Path) -> Iterator[str]:
     add_mosaic(products, files, LATER, at + day, moved, [fainter])
     add_mosaic(products, files, ELSEWHERE, at + 0.18, GRID, [])
     export_dashboard(workshop)
+    mapped = map_sky(workshop)
+    assert [one.name for one in mapped.layers] == ["deep", "night-61042", "night-61041"]
+    assert map_sky(workshop).n_made == 0
+    found = verify_products(workshop).problems
+    assert [p for p in found if p.kind == DerivedKind.SKY_MAP] == []
     pages = (
         ObservationPages(products, lambda: DAGSTER),
         MosaicPages(products, lambda: DAGSTER),
@@ -120,7 +130,8 @@ def address(files: Path) -> Iterator[str]:
         ),
     )
     routes = [route for one in pages for route in one.routes]
-    with DashboardServer(settings.export_dir, "127.0.0.1", 0, routes) as server:
+    directory = settings.export_dir
+    with DashboardServer(directory, "127.0.0.1", 0, routes, public_sky=True) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.port}/"
@@ -145,7 +156,7 @@ def test_a_mosaic_is_told_with_its_inputs_and_the_same_sky_at_other_epochs(addre
 
 
 def test_another_epoch_is_drawn_on_the_pixels_of_this_one(address: str, files: Path) -> None:
-    x, y = (int(round(float(v))) for v in celestial_wcs(GRID).all_world2pix(*SOURCE[:2], 0))
+    x, y = (round(float(v)) for v in celestial_wcs(GRID).all_world2pix(*SOURCE[:2], 0))
     here = f"mosaics/{KEY}/image/pixel?x={x}&y={y}"
     file = fits.getdata(MosaicFiles.in_directory(files / KEY, KEY).image)
     assert get(address, here)["value"] == pytest.approx(float(file[y, x]))
@@ -158,14 +169,10 @@ def test_another_epoch_is_drawn_on_the_pixels_of_this_one(address: str, files: P
         assert (status, picture.shape) == (200, (GRID.rows, GRID.columns))
         row, column = divmod(int(picture.argmax()), GRID.columns)
         assert np.hypot(column - x, GRID.rows - 1 - row - y) < 1.5, query
-    # The west of this mosaic lies outside the east of the other.
-    assert (
-        get(address, f"mosaics/{KEY}/image/pixel?x=20&y=80&at={quote(LATER)}")["value"] is not None
-    )
-    assert (
-        get(address, f"mosaics/{KEY}/image/pixel?x=12&y=80&at={quote(ELSEWHERE)}")["value"]
-        is not None
-    )
+    # The other one lies further west.
+    for at, is_seen in ((20, False), (580, True)):
+        found = get(address, f"mosaics/{KEY}/image/pixel?x={at}&y=80&at={quote(LATER)}")
+        assert (found["value"] is not None) == is_seen
 
 
 def test_a_part_has_the_pixels_of_the_whole(address: str) -> None:
@@ -236,29 +243,30 @@ def test_the_way_from_a_mosaic_down_to_its_caltable_set(
         )
         assert (back["x"], back["y"]) == pytest.approx((x, y), abs=1e-6)
     # A strip is shown in a frame that isn't as flat; what is under the pointer is right.
-    x, y = (float(v) for v in celestial_wcs(GRID).all_world2pix(*SOURCE[:2], 0))
-    box = image.bounding_box()
-    place = (
-        box["x"] + box["width"] * (round(x) + 0.5) / GRID.columns,
-        box["y"] + box["height"] * (GRID.rows - 0.5 - round(y)) / GRID.rows,
-    )
-    page.mouse.move(*place)
-    page.get_by_text("mJy/beam", exact=False).last.wait_for()
+    x, y = (round(float(v)) for v in celestial_wcs(GRID).all_world2pix(*SOURCE[:2], 0))
+    viewer.scroll_into_view_if_needed()
     said = page.locator("#mosaicked-says")
-    assert f"pixel {round(x)}, {round(y)}" in said.text_content()
-    for _ in range(8):
+
+    def point() -> None:
+        box = image.bounding_box()
+        across = box["x"] + box["width"] * (x + 0.5) / GRID.columns
+        page.mouse.move(across, box["y"] + box["height"] * (GRID.rows - 0.5 - y) / GRID.rows)
+        said.get_by_text(f"pixel {x}, {y}: ").wait_for(timeout=20_000)
+
+    point()
+    for _ in range(5):
         page.mouse.wheel(0, -100)
-    page.mouse.move(place[0] + 1, place[1] + 1)
-    page.wait_for_timeout(300)
-    assert f"pixel {round(x)}, {round(y)}: " in said.text_content()
+    page.mouse.move(10, 10)
+    point()
     viewer.press("b")
-    page.wait_for_function(f"document.querySelector('#mosaicked img').src.includes('{LATER[:5]}')")
+    page.wait_for_timeout(300)
+    assert quote(LATER) in image.get_attribute("src")
     viewer.press("b")
     assert "at=" not in image.get_attribute("src")
     page.locator("table a", has_text="61041.5").first.click()
     page.locator("#sets-applied a").click()
-    page.locator("#antennas").wait_for()
-    page.locator("#figures").wait_for()
+    page.locator("#antennas-sort-0").wait_for()
+    page.locator("#figures-sort-0").wait_for()
     text = page.locator("main").text_content()
     assert "2 of 4 antennas work; the others: 9 (dead), " in text
     assert f"{HOSTILE} (one receptor dead)" in text
@@ -271,3 +279,70 @@ def test_the_way_from_a_mosaic_down_to_its_caltable_set(
     page.locator("#solved-from a").click()
     page.locator("#in-mosaics a").click()
     shown(page, f"mosaics/{KEY}")
+
+
+def test_the_map_is_served_for_programs_and_pages_of_other_sites(address: str) -> None:
+    status, headers, body = ask(address, "/sky/deep/properties")
+    assert (status, headers["content-type"]) == (200, "text/plain; charset=utf-8")
+    assert b"hips_order           = 3" in body
+    assert headers["access-control-allow-origin"] == "*"
+    assert "access-control-allow-origin" not in ask(address, "/index.json")[1]
+    assert ask(address, "/sky/.lock")[0] == 404
+    assert ask(address, "/sky/deep/.sums/1.npz")[0] == 404
+
+
+@needs_browser
+def test_the_map_shows_the_sky_with_flux_densities_under_the_pointer(
+    address: str, new_page: Callable[..., Any]
+) -> None:
+    page = new_page()
+    go(page, address, "map")
+    frame = page.locator("#map[data-drawn]")
+    frame.wait_for()
+    page.locator("#map-go").fill(f"{SOURCE[0]} {SOURCE[1]}")
+    page.locator("#map-go").press("Enter")
+    box = frame.bounding_box()
+    centre = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(*centre)
+    said = page.locator("#map-says")
+    said.get_by_text("mJy").wait_for()
+    # Two mosaics of 1 and 0.25 Jy at equal noise, and one of four hours later without the source.
+    value = float(said.text_content().split(": ")[1].split()[0])
+    assert value == pytest.approx((1000 + 250 + 0) / 3, rel=0.05)
+    assert said.text_content().startswith("00:01:36.0 +33:30:00")
+    middle = "c => [...c.getContext('2d').getImageData(c.width / 2, c.height / 2, 1, 1).data]"
+    assert page.locator("#map canvas").evaluate(middle)[0] > 100
+    # The place under the pointer stays there.
+    for _ in range(5):
+        page.mouse.wheel(0, -100)
+    page.mouse.move(centre[0] + 1, centre[1])
+    page.wait_for_timeout(400)
+    assert said.text_content().startswith("00:01:3")
+    page.locator("#map-layer").select_option("night-61042")
+    page.wait_for_url("**map.layer=night-61042*")
+    assert f"map.ra={SOURCE[0]}" in page.url.replace("0.29999", "0.3") or "map.ra=0." in page.url
+    other = new_page()
+    other.goto(page.url)
+    shown(other, "map").wait_for()
+    assert other.locator("#map-layer").input_value() == "night-61042"
+    assert "61042" in other.locator("#map-address").text_content()
+    # As astropy-healpix has it.
+    module = f"import('{address}js/healpix.js')"
+    order, depth = 3, 9
+    fine = HEALPix(1 << (order + depth), "nested")
+    rng = np.random.default_rng(2)
+    ra, dec = rng.uniform(0, 360, 300), np.degrees(np.arcsin(rng.uniform(-1, 1, 300)))
+    dec[:4] = 90, -90, 41.8103, -41.8103
+    expected = fine.lonlat_to_healpix(ra * u.deg, dec * u.deg)
+    places = [{"ra": float(a), "dec": float(d)} for a, d in zip(ra, dec, strict=True)]
+    call = f"ps => {module}.then(m => ps.map(p => m.pixelAt({order}, {depth}, p)))"
+    found = page.evaluate(call, places)
+    spread = lambda v: int("0".join(f"{v:09b}"), 2)  # noqa: E731
+    numbers = [f["number"] * 4**depth + spread(f["x"]) + 2 * spread(f["y"]) for f in found]
+    assert numbers == expected.tolist()
+    some = [(0, 0.3, 0.8), (767, 0.5, 0.5), (400, 0.9, 0.1), (130, 0.01, 0.02)]
+    call = f"ps => {module}.then(m => ps.map(([n, x, y]) => m.placeIn({order}, n, x, y)))"
+    for (n, x, y), place in zip(some, page.evaluate(call, some), strict=True):
+        lon, lat = HEALPix(1 << order, "nested").healpix_to_lonlat(n, dx=x, dy=y)
+        assert place["ra"] == pytest.approx(lon.deg, abs=1e-9)
+        assert place["dec"] == pytest.approx(lat.deg, abs=1e-9)

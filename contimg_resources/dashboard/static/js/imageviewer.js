@@ -58,7 +58,7 @@ export function imageViewer({ id, layers, places, valueAt, part = null }) {
   const image = el("img", { alt: "", draggable: "false" });
   const detail = el("img", { alt: "", class: "detail", draggable: "false", hidden: true });
   const over = svg("svg", { class: "over", "aria-hidden": "true" });
-  const paper = el("div", { class: "paper" }, image, detail, over);
+  const paper = el("div", { class: "paper" }, image, layers.some((one) => (one.step ?? 1) > 1) ? detail : null, over);
   const frame = el("div", { class: "viewer", id, tabindex: 0, role: "application", "aria-label": "Image: drag or arrow keys move it, wheel or + and − zoom, 0 shows all" }, paper);
   const said = el("p", { class: "dim", id: `${id}-says`, role: "status" }, "Point at the image for coordinates and flux density.");
   const name = el("p", { class: "shown", id: `${id}-shown` });
