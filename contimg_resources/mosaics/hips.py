@@ -99,6 +99,14 @@ def positions_deg(tile: Tile) -> tuple[Floats, Floats]:
     return lon.deg.reshape(inside.shape), lat.deg.reshape(inside.shape)
 
 
+def centre_deg(tile: Tile) -> tuple[float, float]:
+    """Return right ascension and declination of a tile's centre, ICRS degrees."""
+    from astropy_healpix import healpix_to_lonlat
+
+    lon, lat = healpix_to_lonlat(tile.number, 1 << tile.order, order="nested")
+    return float(lon.deg), float(lat.deg)
+
+
 def tiles_with(wcs: Any, observed: Bools, step: int, order: int) -> set[int]:
     """Return the numbers of the tiles in which an image has observed pixels.
 

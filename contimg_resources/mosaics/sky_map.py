@@ -306,12 +306,20 @@ def _describe(root: Path, layer: SkyLayer, state: _State, fraction: float) -> No
     _write(root / "properties", _properties(layer, state, fraction))
 
 
+def _middle_deg(state: _State) -> tuple[float, float]:
+    """Return a direction in the middle of what is covered of the fullest tile, ICRS degrees."""
+    if not state.tiles:
+        return 0.0, 0.0
+    number, (_, bits) = max(state.tiles.items(), key=lambda item: item[1][1].bit_count())
+    per_tile = 4**hips.COVERAGE_DEPTH
+    cells = [number * per_tile + cell for cell in range(per_tile) if bits >> cell & 1]
+    if not cells:
+        return 0.0, 0.0
+    return hips.centre_deg(Tile(state.order + hips.COVERAGE_DEPTH, cells[len(cells) // 2]))
+
+
 def _properties(layer: SkyLayer, state: _State, fraction: float) -> str:
-    ra_deg, dec_deg = 0.0, 0.0
-    if state.tiles:
-        middle = sorted(state.tiles)[len(state.tiles) // 2]
-        ra, dec = hips.positions_deg(Tile(state.order, middle))
-        ra_deg, dec_deg = float(ra[256, 256]), float(dec[256, 256])
+    ra_deg, dec_deg = _middle_deg(state)
     times = [one.mid_mjd for one in layer.inputs]
     low, high, _ = _levels(state.noise_jy)
     words = {

@@ -85,9 +85,12 @@ def map_sky(
         with published(), (root / ".lock").open("a") as lock:
             _take(lock.fileno(), root)
             layers = _layers(workshop)
-            updated = tuple(
-                _updated(workshop, root, layer, run_id, progress, deadline) for layer in layers
-            )
+            # The nights first: they have few tiles, and people wait for them.
+            found = {
+                layer.name: _updated(workshop, root, layer, run_id, progress, deadline)
+                for layer in (*layers[1:], *layers[:1])
+            }
+            updated = tuple(found[layer.name] for layer in layers)
             removed = _remove_others(workshop, root, {layer.name for layer in layers})
             _list(root, layers, updated)
     except OSError as error:

@@ -116,8 +116,8 @@ def address(files: Path) -> Iterator[str]:
     mapped = map_sky(workshop)
     assert [one.name for one in mapped.layers] == ["deep", "night-61042", "night-61041"]
     assert map_sky(workshop).n_made == 0
-    found = verify_products(workshop).problems
-    assert [p for p in found if p.kind == DerivedKind.SKY_MAP] == []
+    problems = verify_products(workshop).problems
+    assert [p for p in problems if p.kind == DerivedKind.SKY_MAP] == []
     pages = (
         ObservationPages(products, lambda: DAGSTER),
         MosaicPages(products, lambda: DAGSTER),
@@ -337,8 +337,7 @@ def test_the_map_shows_the_sky_with_flux_densities_under_the_pointer(
     places = [{"ra": float(a), "dec": float(d)} for a, d in zip(ra, dec, strict=True)]
     call = f"ps => {module}.then(m => ps.map(p => m.pixelAt({order}, {depth}, p)))"
     found = page.evaluate(call, places)
-    spread = lambda v: int("0".join(f"{v:09b}"), 2)  # noqa: E731
-    numbers = [f["number"] * 4**depth + spread(f["x"]) + 2 * spread(f["y"]) for f in found]
+    numbers = [f["number"] * 4**depth + _spread(f["x"]) + 2 * _spread(f["y"]) for f in found]
     assert numbers == expected.tolist()
     some = [(0, 0.3, 0.8), (767, 0.5, 0.5), (400, 0.9, 0.1), (130, 0.01, 0.02)]
     call = f"ps => {module}.then(m => ps.map(([n, x, y]) => m.placeIn({order}, n, x, y)))"
@@ -346,3 +345,8 @@ def test_the_map_shows_the_sky_with_flux_densities_under_the_pointer(
         lon, lat = HEALPix(1 << order, "nested").healpix_to_lonlat(n, dx=x, dy=y)
         assert place["ra"] == pytest.approx(lon.deg, abs=1e-9)
         assert place["dec"] == pytest.approx(lat.deg, abs=1e-9)
+
+
+def _spread(number: int) -> int:
+    """Return a number with a zero bit before each of its bits."""
+    return int("0".join(f"{number:09b}"), 2)

@@ -220,7 +220,7 @@ def test_tables_stand_under_the_charts_and_can_be_sorted(
     etas.click()
     assert page.locator("th[aria-sort=ascending]").text_content() == "η"
     assert float(page.locator(column).first.text_content()) < largest
-    page.locator("figure + h2 + .table tbody a").first.click()
+    page.locator(".table:has(#variables-sort-1) tbody a").first.click()
     page.locator("main[data-shown^='lightcurves/']").wait_for()
 
 

@@ -4,7 +4,7 @@
 import { el } from "../elements.js";
 import { imageViewer } from "../imageviewer.js";
 import { layerAddress, partAddress, pixelValue, record as recordOf } from "../live.js";
-import { digits, fixed, withError } from "../numbers.js";
+import { counted, digits, fixed, withError } from "../numbers.js";
 import { fact, inDagster, observationLink, partitions, placesOf, sizeText } from "../pages.js";
 import { table } from "../tables.js";
 import { dayText, utcText } from "../times.js";
@@ -56,7 +56,7 @@ export async function page(index, key) {
     partitions(dagster, key, ["mosaic_60min", "forced_photometry"]),
     record.run_id ? el("p", { class: "dim" }, `Made ${record.made_utc.slice(0, 19).replace("T", " ")} UTC by run `, inDagster(dagster, `runs/${record.run_id}`, record.run_id)) : null,
     shown.length ? imageViewer({ id: "mosaicked", layers: shown, places: await placesOf(index), part: (layer, box) => partAddress(at(layer), box), valueAt: (layer, x, y) => pixelValue(at(layer), x, y) }) : el("p", { class: "message" }, "There is no image of this mosaic."),
-    image ? el("p", { class: "dim" }, epochs.length ? `“Blink” (key b) shows the same sky at ${epochs.length} other epochs.` : "This sky was observed only once.") : null,
+    image ? el("p", { class: "dim" }, epochs.length ? `“Blink” (key b) shows the same sky at ${counted(epochs.length, "other epochs")}.` : "This sky was observed only once.") : null,
     el("h2", {}, "Images"),
     table({ id: "tiles", caption: "Images in this mosaic", columns: INPUTS, rows: inputs, sort: "Start (UTC)", none: "None." }),
     el("h2", {}, "Files"),
