@@ -100,7 +100,7 @@ def update_layer(
     layer : SkyLayer
         The map.
     most_order : int
-        Its highest order, if the mosaics' pixels are small enough.
+        Its highest order, if the pixels of the latest mosaic are small enough when it is begun.
     is_late : callable
         Whether to stop before the next tile; the next update continues.
     before_change : callable
@@ -159,12 +159,10 @@ def update_layer(
 
 
 def _opened(root: Path, layer: SkyLayer, most_order: int) -> _State:
-    """Return the state of a map; a new one if there is none or its pixels would be others."""
-    cells = [abs(WCS(fits.getheader(one.image)).celestial.wcs.cdelt[1]) for one in layer.inputs[:1]]
-    order = hips.order_for(3600 * cells[0], most_order) if cells else 3
+    """Return the state of a map; a new one if there is none or its order is too high."""
     try:
         found = json.loads((root / TILES).read_bytes())
-        if found["version"] == _VERSION and (found["order"] == order or not cells):
+        if found["version"] == _VERSION and found["order"] <= most_order:
             tiles = {
                 int(n): (digest, int(bits, 16)) for n, (digest, bits) in found["tiles"].items()
             }
@@ -177,7 +175,12 @@ def _opened(root: Path, layer: SkyLayer, most_order: int) -> _State:
         else:
             left.unlink()
     known = [one.rms_jy for one in layer.inputs if one.rms_jy > 0]
-    return _State(order, float(np.median(known)) if known else 1e-3)
+    noise_jy = float(np.median(known)) if known else 1e-3
+    if not layer.inputs:
+        return _State(3, noise_jy)
+    # Of the latest mosaic; it stays when others come.
+    wcs = WCS(fits.getheader(layer.inputs[-1].image)).celestial.wcs
+    return _State(hips.order_for(3600 * abs(float(wcs.cdelt[1])), most_order), noise_jy)
 
 
 def _save(root: Path, state: _State) -> None:

@@ -39,7 +39,8 @@ class SkySettings(Section):
         ge=3,
         le=10,
         description="Highest order of the tiles, if the mosaics' pixels are small enough: 6 has "
-        "pixels of 6.4 arcsec, 7 of 3.2 arcsec and needs four times the disk space.",
+        "pixels of 6.4 arcsec, 7 of 3.2 arcsec and needs four times the disk space. For a higher "
+        "one remove the maps; they are made again.",
     )
     budget_min: float = Field(
         8.0,

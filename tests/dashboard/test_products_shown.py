@@ -326,6 +326,9 @@ def test_the_map_shows_the_sky_with_flux_densities_under_the_pointer(
     shown(other, "map").wait_for()
     assert other.locator("#map-layer").input_value() == "night-61042"
     assert "61042" in other.locator("#map-address").text_content()
+    # The last choice counts, also when the view is drawn again at once.
+    other.locator("#map-layer").select_option("night-61041")
+    other.locator("#map-address", has_text="61041").wait_for()
     # As astropy-healpix has it.
     module = f"import('{address}js/healpix.js')"
     order, depth = 3, 9

@@ -26,9 +26,17 @@ function parsed(text, initial) {
   return fits ? value : initial;
 }
 
+/** Write choices into the address now, before the view is drawn again. */
+export function settle() {
+  if (writing === null) return;
+  clearTimeout(writing);
+  write();
+}
+
 /** Begin a view with the choices of its address, the part after "?". */
 export function enter(query) {
   clearTimeout(writing);
+  writing = null;
   current = new Set();
   given = new URLSearchParams(query);
 }
@@ -41,6 +49,7 @@ export function forget() {
 
 /** Write the choices that differ from the initial ones into the address. */
 function write() {
+  writing = null;
   const query = new URLSearchParams();
   for (const name of current) {
     const { values, initial } = kept.get(name);

@@ -2,7 +2,7 @@
 // minute. Doesn't: any view.
 
 import { beside, el } from "./elements.js";
-import { enter, forget } from "./keeping.js";
+import { enter, forget, settle } from "./keeping.js";
 import { LoadFailure, loadIndex, OLD_DAYS } from "./loading.js";
 import { lengthText, nowMjd, utcText } from "./times.js";
 import * as calibration from "./views/calibration.js";
@@ -75,6 +75,7 @@ async function elements({ name, argument, query }) {
 /** Draw the view of the address; `again`: redraw the current one, and keep its state. */
 async function draw({ again = false } = {}) {
   const mine = ++turn;
+  if (again) settle();
   const where = route();
   if (!again) {
     for (const link of nav.querySelectorAll("a")) {
