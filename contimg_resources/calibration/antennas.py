@@ -4,6 +4,7 @@ Belongs here: medians and flagged shares for each antenna and receptor. Runs in 
 Doesn't: limits (see `.quality`), drawing (see `.solve.plots`).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,23 @@ class AntennaSolutions:
     #: degrees; empty in a table of delays.
     amplitude: PerReceptor
     phase_deg: PerReceptor
+
+    def of(self, names: Collection[str]) -> "AntennaSolutions":
+        """Return the solutions of some antennas, by name."""
+        chosen = [i for i, name in enumerate(self.antennas) if name in names]
+
+        def some(values: PerReceptor) -> PerReceptor:
+            return [values[i] for i in chosen] if values else []
+
+        return AntennaSolutions(
+            antennas=[self.antennas[i] for i in chosen],
+            is_delay=self.is_delay,
+            flagged=some(self.flagged),
+            snr=some(self.snr),
+            delay_ns=some(self.delay_ns),
+            amplitude=some(self.amplitude),
+            phase_deg=some(self.phase_deg),
+        )
 
 
 def antenna_solutions(paths: list[Path]) -> list[AntennaSolutions]:

@@ -74,6 +74,8 @@ export function imageViewer({ id, layers, places, valueAt, part = null }) {
     // Positions are fractions of the paper, which is as wide as the frame.
     paper.style.transform = `translate(${(0.5 - seen.x * seen.scale) * 100}%, ${(0.5 * tall - seen.y * seen.scale) * 100}%) scale(${seen.scale})`;
     over.style.setProperty("--thin", String(1 / seen.scale));
+    // Marks grow less than the image, so that they leave room for what they mark.
+    over.style.setProperty("--radius", String((7 * layer.columns) / 1000 / seen.scale ** 0.7));
     const magnified = (seen.scale * frame.clientWidth) / layer.columns;
     image.classList.toggle("pixels", magnified > 2);
     detail.classList.toggle("pixels", magnified > 2);

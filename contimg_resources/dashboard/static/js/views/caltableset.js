@@ -41,6 +41,9 @@ const FIGURES = [
 /** One row a figure; a table without recorded figures has a row too. */
 const figuresOf = (tables) => tables.flatMap((t) => (t.figures.length ? t.figures : [{ name: "not recorded", value: null, limit: null, is_good: true }]).map((f) => ({ ...f, type: t.type, order: t.order })));
 
+const MOST_NAMED = 12;
+const someOf = (names) => names.slice(0, MOST_NAMED).join(", ") + (names.length > MOST_NAMED ? ` and ${names.length - MOST_NAMED} more` : "");
+
 /** A chart of one value of all antennas of a table; null if the table doesn't hold it. */
 function antennaChart(one, values, { name, label, trivial = null }) {
   const measured = values.flatMap((pair, i) => pair.map((y, receptor) => ({ x: i, y, receptor, antenna: one.antennas[i] }))).filter((p) => p.y !== null);
@@ -50,7 +53,7 @@ function antennaChart(one, values, { name, label, trivial = null }) {
   return chart({
     id: `antennas-${one.type}-${name}`.toLowerCase(),
     title: `${one.type}: ${name} by antenna`,
-    gist: `${counted(one.antennas.length, "antennas")}, from ${digits(Math.min(...measured.map((p) => p.y)))} to ${digits(Math.max(...measured.map((p) => p.y)))} ${label}; ${missing.length ? `no solution: ${missing.join(", ")}` : "all with solutions"}.`,
+    gist: `${counted(one.antennas.length, "antennas")}, from ${digits(Math.min(...measured.map((p) => p.y)))} to ${digits(Math.max(...measured.map((p) => p.y)))} ${label}; ${missing.length ? `no solution: ${someOf(missing)}` : "all with solutions"}.`,
     height: 240,
     x: { kind: "linear", label: "Antenna, in the order of the table", domain: [-1, one.antennas.length] },
     y: { kind: "linear", label: `${name} (${label})`, domain },
@@ -93,7 +96,7 @@ function byAntenna(solutions) {
     { name: "Worst", of: (r) => r.worst, show: (r) => percent(r.worst, 0), number: true },
   ];
   return [
-    el("p", { id: "antenna-health" }, `${rows.length - bad.length} of ${counted(rows.length, "antennas")} work${bad.length ? `; the others: ${bad.slice(0, 20).map((r) => `${r.antenna} (${r.state})`).join(", ")}${bad.length > 20 ? ` and ${bad.length - 20} more` : ""}` : ""}.`),
+    el("p", { id: "antenna-health" }, `${rows.length - bad.length} of ${counted(rows.length, "antennas")} work${bad.length ? `; the others: ${someOf(bad.map((r) => `${r.antenna} (${r.state})`))}` : ""}.`),
     solutions.flatMap((one) => [
       one.is_delay ? antennaChart(one, one.delay_ns, { name: "delay", label: "ns" }) : null,
       one.is_delay ? null : antennaChart(one, one.amplitude, { name: "amplitude", label: "relative", trivial: 1 }),
