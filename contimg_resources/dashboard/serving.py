@@ -24,13 +24,11 @@ from starlette.types import ASGIApp, Scope
 
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import ExportFailed
+from contimg_resources.dashboard import MAPS, SKY
 
 _STATIC = Path(__file__).parent / "static"
 
 INDEX = "index.json"
-#: Address of the maps of the sky, and of their list below it.
-SKY = "sky"
-MAPS = "layers.json"
 #: Address of what answers requests, below that of the dashboard.
 PROGRAMS = "api"
 

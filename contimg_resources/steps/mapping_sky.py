@@ -17,7 +17,7 @@ from contimg_resources.core.errors import ExportFailed
 from contimg_resources.core.surroundings import published
 from contimg_resources.core.times import mjd_day, utc_day
 from contimg_resources.core.trees import remove_tree
-from contimg_resources.dashboard.serving import MAPS, SKY
+from contimg_resources.dashboard import MAPS, SKY
 from contimg_resources.export.directory import opened
 from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.products.derived import DerivedKind, InputKind, Inputs
