@@ -4,7 +4,8 @@ Belongs here: pictures, files and single values of named layers. Doesn't: drawin
 records (see `observing`, `mosaics`).
 
 =============================  =====================================================================
-``GET KEY/LAYER.webp``         the image; ``?x=&y=&columns=&rows=`` a part of it in all its pixels
+``GET KEY/LAYER.webp``         the image; ``?x=&y=&columns=&rows=`` a part of it in all its pixels;
+                               ``?width=`` a smaller picture
 ``GET KEY/LAYER.fits``         its file
 ``GET KEY/LAYER/pixel?x=&y=``  the value of a pixel, from 0, as stored
 =============================  =====================================================================
@@ -13,6 +14,7 @@ With ``at=OTHER`` a picture and a value are those of the same layer of another p
 pixels of this one.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,6 +33,8 @@ from contimg_resources.dashboard.pictures import (
     size_of,
     value_at,
 )
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 
 #: Returns the layers of a product by kind, those whose files are there, in the order of the menu.
 LayersOf = Callable[[str], Mapping[str, Layer]]
@@ -79,11 +83,15 @@ class ImagePages:
                 return refused(400, f"expected a part of {columns} x {rows} pixels")
             if max(box.columns, box.rows) > LONGEST:
                 return refused(400, f"a part has at most {LONGEST} x {LONGEST} pixels")
+        width = request.query_params.get("width", "")
+        if width and not (_NUMBER.fullmatch(width) and int(width) <= LONGEST):
+            return refused(400, f"a width is 1 to {LONGEST} pixels")
         etag = f'"{"-".join(one.checksum[-40:] for one in (layer, on) if one)}"'
         headers = {"ETag": etag, "Cache-Control": "no-cache"}
         if request.headers.get("if-none-match") == etag:
             return Response(status_code=304, headers=headers)
-        return Response(draw(layer, box, on), media_type="image/webp", headers=headers)
+        content = draw(layer, box, on, width=int(width or LONGEST))
+        return Response(content, media_type="image/webp", headers=headers)
 
     def _file(self, request: Request) -> Response:
         path = self._asked(request)[0].path

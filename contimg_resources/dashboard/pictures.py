@@ -93,7 +93,9 @@ def step_of(box: Box) -> int:
     return max(1, -(-max(box.columns, box.rows) // LONGEST))
 
 
-def draw(layer: Layer, box: Box | None = None, on: Layer | None = None) -> bytes:
+def draw(
+    layer: Layer, box: Box | None = None, on: Layer | None = None, *, width: int = LONGEST
+) -> bytes:
     """Return a WebP picture of an image or a part of it; the first row is at its bottom.
 
     Parameters
@@ -105,6 +107,8 @@ def draw(layer: Layer, box: Box | None = None, on: Layer | None = None) -> bytes
     on : Layer, optional
         Another image, whose pixels are drawn: those of `layer` are interpolated there. `box` is a
         part of it.
+    width : int
+        A wider picture is made smaller.
     """
     grid = on or layer
     part = box or Box(0, 0, *size_of(grid))
@@ -118,7 +122,9 @@ def draw(layer: Layer, box: Box | None = None, on: Layer | None = None) -> bytes
     levels = np.rint(255 * np.nan_to_num(scaled, nan=0.0)).astype(np.uint8)[::-1]
     colours = (255 * colormaps["inferno"](np.arange(256))[:, :3]).astype(np.uint8)
     buffer = BytesIO()
-    Image.fromarray(colours[levels]).save(buffer, format="WEBP", quality=_QUALITY, method=0)
+    picture = Image.fromarray(colours[levels])
+    picture.thumbnail((width, LONGEST), Image.Resampling.LANCZOS)
+    picture.save(buffer, format="WEBP", quality=_QUALITY, method=0)
     return buffer.getvalue()
 
 

@@ -20,7 +20,7 @@ from contimg_resources.variability.noise import LogCurves, log_curves, relative
 
 def test_it_counts_and_writes_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sky = Sky(AGN_LIKE, Watch(n_days=200))
-    monkeypatch.setattr(events, "QUICK", Size(4, 24, 24, 400, 4, all_skies=False))
+    monkeypatch.setattr(events, "QUICK", Size(3, 12, 12, 500, 3, all_skies=False))
     monkeypatch.setattr(events, "_skies", lambda _every: [sky])
     for module in (events, events_report):
         monkeypatch.setattr(module, "DEPTHS", (0.3, 0.5))
