@@ -86,7 +86,9 @@ class ImagePages:
         width = request.query_params.get("width", "")
         if width and not (_NUMBER.fullmatch(width) and int(width) <= LONGEST):
             return refused(400, f"a width is 1 to {LONGEST} pixels")
-        etag = f'"{"-".join(one.checksum[-40:] for one in (layer, on) if one)}"'
+        etag = (
+            f'"{"-".join(one.checksum[-40:] for one in (layer, on) if one)}{width and "-" + width}"'
+        )
         headers = {"ETag": etag, "Cache-Control": "no-cache"}
         if request.headers.get("if-none-match") == etag:
             return Response(status_code=304, headers=headers)
