@@ -43,17 +43,17 @@ export async function signOut() {
 /** Return what the server records of an observation, mosaic or set: `observations/KEY`. */
 export const record = (address) => ask(address);
 
-const query = (values) => new URLSearchParams(Object.entries(values).filter(([, value]) => value !== undefined && value !== null)).toString();
+const asked = (values) => new URLSearchParams(Object.entries(values).filter(([, value]) => value !== undefined && value !== null)).toString();
 const below = ({ what, key, kind }) => `${what}/${encodeURIComponent(key)}/${kind}`;
 
 /** Return the address of an image {what: "mosaics", key, kind, at?}; `at`: that of another key, on the pixels of this one. */
-export const layerAddress = (image, ending) => `${meta.content}${below(image)}.${ending}${image.at ? `?${query({ at: image.at })}` : ""}`;
+export const layerAddress = (image, ending) => `${meta.content}${below(image)}.${ending}${image.at ? `?${asked({ at: image.at })}` : ""}`;
 
 /** Return the address of a part {x, y, columns, rows} of an image, in all its pixels. */
-export const partAddress = (image, box) => `${meta.content}${below(image)}.webp?${query({ ...box, at: image.at })}`;
+export const partAddress = (image, box) => `${meta.content}${below(image)}.webp?${asked({ ...box, at: image.at })}`;
 
 /** Return the value of a pixel, null where nothing was observed. */
-export const pixelValue = async (image, x, y) => (await ask(`${below(image)}/pixel?${query({ x, y, at: image.at })}`)).value;
+export const pixelValue = async (image, x, y) => (await ask(`${below(image)}/pixel?${asked({ x, y, at: image.at })}`)).value;
 
 /** Return the address of what the server answers, for a picture. */
 export const addressOf = (what) => meta.content + what;
