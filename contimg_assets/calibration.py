@@ -7,7 +7,7 @@ import dagster as dg
 from contimg_assets.descriptions import describe_calibrated, describe_set
 from contimg_assets.failures import told_to_dagster
 from contimg_assets.partitions import calibration_mjd, observation_key, observation_mjd
-from contimg_assets.telling import content_version, log_progress
+from contimg_assets.telling import content_version, dashboard_link, log_progress
 from contimg_resources.core.errors import CalibrationFailed
 from contimg_resources.steps.calibrating import calibrate_observation
 from contimg_resources.steps.resource import uses
@@ -59,7 +59,12 @@ def caltable_set(
             )
             raise
         yield dg.MaterializeResult(
-            metadata=describe_set(solved),
+            metadata={
+                **describe_set(solved),
+                **dashboard_link(
+                    workshop.settings, f"calibration/{solved.set.name}%2F{solved.set.version}"
+                ),
+            },
             data_version=content_version(*(table.checksum for table in solved.set.tables)),
             check_results=[
                 dg.AssetCheckResult(

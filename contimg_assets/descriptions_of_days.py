@@ -18,6 +18,7 @@ from contimg_resources.steps.candidates import Searched
 from contimg_resources.steps.cards import DrawnCards
 from contimg_resources.steps.cutouts import ManyCutouts
 from contimg_resources.steps.exporting import Exported
+from contimg_resources.steps.mapping_sky import MappedSky
 from contimg_resources.steps.variability import DayOfPoints, DayOfVariability
 
 #: Maximum number of variables and candidates listed, and of cards shown.
@@ -148,6 +149,26 @@ def describe_export(exported: Exported) -> Metadata:
         "size_mb": _short(exported.size_bytes / 1e6),
         **{f"n_{name}": n for name, n in exported.counts.items()},
         "dashboard": "`contimg dashboard` serves it",
+    }
+
+
+def describe_sky(mapped: MappedSky) -> Metadata:
+    """Describe the maps of the sky."""
+    return {
+        "n_mosaics": mapped.n_mosaics,
+        "n_made": mapped.n_made,
+        "n_left": mapped.n_left,
+        "maps": listed(
+            {
+                "map": layer.name,
+                "tiles": layer.n_tiles,
+                "made": layer.n_made,
+                "square_degrees": _short(layer.sky_fraction * 41_252.96),
+            }
+            for layer in mapped.layers
+        ),
+        "skipped": mapped.skipped or "no",
+        "directory": dg.MetadataValue.path(mapped.directory),
     }
 
 

@@ -5,7 +5,9 @@ Doesn't: reading tables (see `.inspection`).
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +100,66 @@ def measure_quality(
     )
 
 
+@dataclass(frozen=True)
+class Figure:
+    """A quality metric of a table with its limit."""
+
+    name: str  #: Its name with its unit.
+    value: float  #: Its value.
+    limit: float  #: The limit.
+    is_most: bool  #: Whether the limit is the largest allowed value; else the least.
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the limit is met; a value that is not finite fails."""
+        return self.value <= self.limit if self.is_most else self.value >= self.limit
+
+
+def figures(
+    table_type: CaltableType, quality: Mapping[str, Any], settings: CalibrationSettings
+) -> list[Figure]:
+    """Return the metrics of a table with the limits of `check_quality`.
+
+    `quality` are the fields of a `TableQuality` as the registry records them; those that it lacks
+    are left out.
+    """
+    receptors = [v for v in quality.get("flagged_by_receptor") or () if v is not None]
+    n_antennas = quality.get("n_antennas")
+    least = settings.min_antenna_fraction * n_antennas if n_antennas else None
+    found = [
+        ("antennas with solutions", quality.get("n_antennas_solved"), least, False),
+        (
+            "flagged",
+            max((*receptors, quality.get("flagged_fraction") or 0.0)) if receptors else None,
+            settings.max_flagged_fraction,
+            True,
+        ),
+        ("median SNR", quality.get("median_snr"), _least_snr(table_type, settings), False),
+        (
+            "scatter of amplitudes",
+            quality.get("amplitude_scatter"),
+            settings.max_amplitude_scatter,
+            True,
+        ),
+        (
+            "scatter of phases (deg)",
+            quality.get("phase_scatter_deg"),
+            settings.max_phase_scatter_deg,
+            True,
+        ),
+    ]
+    return [
+        Figure(name, float(value), float(limit), is_most)
+        for name, value, limit, is_most in found
+        if value is not None and limit is not None
+    ]
+
+
+def _least_snr(table_type: CaltableType, settings: CalibrationSettings) -> float:
+    per_channel = table_type in (CaltableType.BA, CaltableType.BP)
+    return settings.min_channel_snr if per_channel else settings.min_median_snr
+
+
 def check_quality(
     table_type: CaltableType, quality: TableQuality, settings: CalibrationSettings
 ) -> tuple[str, ...]:
@@ -117,7 +179,7 @@ def check_quality(
         )
     found += _flagged(name, quality, settings.max_flagged_fraction)
     per_channel = table_type in (CaltableType.BA, CaltableType.BP)
-    limit = settings.min_channel_snr if per_channel else settings.min_median_snr
+    limit = _least_snr(table_type, settings)
     if quality.median_snr is not None and not quality.median_snr >= limit:
         what = "median SNR per channel" if per_channel else "median SNR"
         found.append(f"{name}: {what} {quality.median_snr:.1f} (at least {limit:g})")

@@ -146,6 +146,8 @@ def _settings_of_a_demo(directory: Path) -> "Settings":
         "CONTIMG_UVH5__SETTLE_AGE_S": "1",
         # No observation of this night is late.
         "CONTIMG_MOSAICS__WAIT_MIN": "0",
+        # Few large tiles.
+        "CONTIMG_SKY__MAX_ORDER": "4",
     }
     return given_settings()
 

@@ -1,4 +1,4 @@
-"""``contimg export`` and ``contimg dashboard``: documents for dashboards, and serving them.
+"""``contimg export``, ``sky``, ``dashboard``: documents, maps of the sky, and serving them.
 
 Belongs here: arguments, output and waiting. Doesn't: the step, which the asset calls too; pages and
 server (`contimg_resources.dashboard`).
@@ -47,6 +47,35 @@ def export(
         f"{exported.n_pages} pages, {exported.size_bytes / 1e6:.1f} MB; {exported.n_written} files "
         "were written"
     )
+
+
+def sky(as_json: AsJson = False) -> None:
+    """Update the maps of the sky: all mosaics, and those of each of the last nights, as HiPS.
+
+    Only tiles whose mosaics changed are made again. The dashboard shows the maps (view Map); Aladin
+    and other programs open the addresses of its directories, such as `sky/deep`. `Moc.fits` beside
+    the tiles is the coverage.
+
+    Example: `contimg sky`
+    """
+    from contimg_resources.steps.mapping_sky import map_sky
+
+    workshop = opened_workshop(given_settings())
+    with progress("sky") as say:
+        mapped = map_sky(workshop, progress=say)
+    if as_json:
+        print_json(mapped)
+        return
+    if mapped.skipped:
+        remark(f"nothing done: {mapped.skipped}")
+    for layer in mapped.layers:
+        left = f", {layer.n_left} left for the next update" if layer.n_left else ""
+        remark(
+            f"{mapped.directory / layer.name}: {layer.n_tiles} tiles, {layer.n_made} made{left}; "
+            f"{layer.sky_fraction * 41_252.96:.1f} square degrees"
+        )
+    if not mapped.layers and not mapped.skipped:
+        remark("there are no mosaics yet")
 
 
 def dashboard(
@@ -101,7 +130,8 @@ def dashboard(
             launcher=day_launcher(settings),
         )
     )
-    with suppress(KeyboardInterrupt), DashboardServer(shown, host, port, programs) as server:
+    server = DashboardServer(shown, host, port, programs, public_sky=settings.sky.public)
+    with suppress(KeyboardInterrupt), server:
         install_dashboard(shown)
         named = f"[{host}]" if ":" in host else host
         remark(f"dashboard: http://{named}:{server.port}/ of {shown}; Ctrl-C stops it")

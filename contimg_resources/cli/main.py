@@ -84,6 +84,7 @@ _PANELS: dict[str, dict[str, Any]] = {
         "found": found.found,
         "photometry": photometry.photometry,
         "cutout": cutout.cutout,
+        "sky": export.sky,
     },
     "Variability": {
         "lightcurve": photometry.lightcurve,

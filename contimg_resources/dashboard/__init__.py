@@ -4,3 +4,7 @@ Belongs here: the pages in a browser (`static/`), copying them into an export, a
 Doesn't: the contents of the documents (see `contimg_resources.export`); the dashboard shows only
 their numbers.
 """
+
+#: Address of the maps of the sky, and of their list below it. Here, as the server loads much.
+SKY = "sky"
+MAPS = "layers.json"

@@ -1,16 +1,19 @@
 """Requests and answers in JSON.
 
 Belongs here: reading what the dashboard's own page sends, the form of answers, which no browser
-keeps. Doesn't: their content.
+keeps, answering in a thread. Doesn't: their content.
 """
 
 import json
 from collections.abc import Awaitable, Callable
+from functools import wraps
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from contimg_resources.core.errors import ContimgError
 from contimg_resources.dashboard.people import is_of_this_page
 
 _NOT_KEPT = {"Cache-Control": "no-store"}
@@ -27,6 +30,21 @@ def json_answer(content: object) -> JSONResponse:
 def refused(status: int, why: str) -> JSONResponse:
     """Return an answer that says why there is none."""
     return JSONResponse({"error": why}, status, headers=_NOT_KEPT)
+
+
+def answering(answer: Callable[[Request], Response]) -> _Answer:
+    """Answer in a thread; what isn't there is 404."""
+
+    @wraps(answer)
+    async def answered(request: Request) -> Response:
+        try:
+            return await run_in_threadpool(answer, request)
+        except ContimgError as error:
+            return refused(503 if error.of_surroundings else 404, error.message)
+        except OSError as error:
+            return refused(503, f"the file can't be read: {error.strerror or error}")
+
+    return answered
 
 
 def guarded(answer: _Answer) -> _Answer:

@@ -1,8 +1,8 @@
 """What the dashboard's server answers besides files.
 
 Belongs here: which requests there are, opening the stores and the list of people for them. Doesn't:
-the answers (see `observing`, `vetting`, `annotating`, `reprocessing`, `naming`,
-`contimg_resources.vo`).
+the answers (see `observing`, `mosaicked`, `caltable_sets`, `vetting`, `annotating`,
+`reprocessing`, `naming`, `contimg_resources.vo`).
 """
 
 import getpass
@@ -10,13 +10,18 @@ from collections.abc import Callable
 
 from starlette.routing import Route
 
+from contimg_resources.casa import Casa
 from contimg_resources.dashboard.annotating import Annotating
+from contimg_resources.dashboard.caltable_sets import CaltableSetPages
+from contimg_resources.dashboard.mosaicked import MosaicPages
 from contimg_resources.dashboard.naming import Names
 from contimg_resources.dashboard.observing import ObservationPages
 from contimg_resources.dashboard.people import LOOPBACK, People, log_acts, read_tokens
 from contimg_resources.dashboard.reprocessing import Launcher, Reprocessing
 from contimg_resources.dashboard.vetting import Vetting
 from contimg_resources.products.store import ProductsStore
+from contimg_resources.registry.checks import RegistrationLimits
+from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import Settings
 from contimg_resources.settings.whole import file_of
 from contimg_resources.vo.records import VoTables
@@ -68,11 +73,17 @@ def open_programs(
     )
     log_acts(settings.layout.logs)
     store = ProductsStore(settings.products_address, create=False)
+
+    def address() -> str | None:
+        return access.dagster_url or dagster()
+
     return [
         *Vetting(store, people).routes,
         *Annotating(store, people).routes,
         *(Reprocessing(people, launcher).routes if launcher else ()),
-        *ObservationPages(store, lambda: access.dagster_url or dagster()).routes,
+        *ObservationPages(store, address).routes,
+        *MosaicPages(store, address).routes,
+        *_set_pages(settings, store, address),
         *Names(
             settings.layout.catalogues, settings.arrival.calibrator_list, access.sesame_url
         ).routes,
@@ -80,3 +91,16 @@ def open_programs(
             VoTables(store, settings.layout, settings.export_dir, settings.alerts.ivorn)
         ).routes,
     ]
+
+
+def _set_pages(
+    settings: Settings, store: ProductsStore, dagster: Callable[[], str | None]
+) -> list[Route]:
+    """Return the routes of caltable sets; none without a registry."""
+    file = file_of(settings.registry_address)
+    if file is not None and not file.exists():
+        return []
+    limits = RegistrationLimits(settings.calibration)
+    registry = CalibrationRegistry(settings.registry_address, limits=limits, create=False)
+    casa = Casa(settings.layout.scratch, settings.layout.logs, settings.casa)
+    return CaltableSetPages(registry, store, casa, settings.calibration, dagster).routes

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Scope
 
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import ExportFailed
+from contimg_resources.dashboard import MAPS, SKY
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -42,7 +43,10 @@ _TYPES = {
     ".parquet": "application/vnd.apache.parquet",
     ".png": "image/png",
     ".svg": "image/svg+xml",
+    # The description of a HiPS.
+    "properties": "text/plain; charset=utf-8",
 }
+_OTHER_TYPE = "application/octet-stream"
 
 #: Files that never change: their names end in a checksum of their content. A date (20251006)
 #: also has hexadecimal digits, but no letter.
@@ -59,16 +63,20 @@ _HEADERS = {
 def install_dashboard(directory: Path) -> None:
     """Copy the dashboard's files into an export directory; unchanged files stay.
 
-    The directory is that of ``index.json``, also a future one; it is made if it doesn't exist.
+    The directory is that of ``index.json``, also a future one; it is made if it doesn't exist. The
+    list of the maps of the sky is empty before the first one is made.
 
     Raises
     ------
     ExportFailed
         If a file can't be written.
     """
-    for source in sorted(p for p in _STATIC.rglob("*") if p.suffix in _TYPES):
-        place = directory / source.relative_to(_STATIC)
-        content = source.read_bytes()
+    files = sorted(p for p in _STATIC.rglob("*") if p.suffix in _TYPES)
+    contents = {p.relative_to(_STATIC): p.read_bytes() for p in files}
+    if not (directory / SKY / MAPS).exists():
+        contents[Path(SKY, MAPS)] = b"[]"
+    for name, content in contents.items():
+        place = directory / name
         if place.is_file() and place.read_bytes() == content:
             continue
         try:
@@ -84,7 +92,8 @@ def install_dashboard(directory: Path) -> None:
 class DashboardServer(uvicorn.Server):
     """A server for the files of an export directory, and of the requests in `programs`.
 
-    Without these it answers GET and HEAD, and the dashboard shows the export alone.
+    Without these it answers GET and HEAD, and the dashboard shows the export alone. With
+    `public_sky` pages of other sites may read the maps of the sky from a person's browser.
 
     The address is in use from the beginning, and free again at the end of the context. Port 0 is a
     free one, which is in `port`.
@@ -96,7 +105,13 @@ class DashboardServer(uvicorn.Server):
     """
 
     def __init__(
-        self, directory: Path, host: str, port: int, programs: Sequence[Route] = ()
+        self,
+        directory: Path,
+        host: str,
+        port: int,
+        programs: Sequence[Route] = (),
+        *,
+        public_sky: bool = False,
     ) -> None:
         if not (directory / INDEX).is_file():
             raise ExportFailed(
@@ -115,7 +130,7 @@ class DashboardServer(uvicorn.Server):
         self.port = int(self._listening.getsockname()[1])
         super().__init__(
             uvicorn.Config(
-                _application(directory.resolve(), programs),
+                _application(directory.resolve(), programs, public_sky),
                 # The parser in Python refuses what the other one repairs.
                 http="h11",
                 ws="none",
@@ -154,8 +169,8 @@ def _write(content: bytes, place: Path) -> None:
     place.write_bytes(content)
 
 
-def _application(directory: Path, programs: Sequence[Route]) -> ASGIApp:
-    files = _Files(directory=directory)
+def _application(directory: Path, programs: Sequence[Route], public_sky: bool) -> ASGIApp:
+    files = _Files(directory, public_sky)
     if not programs:
         return files
     return Starlette(
@@ -180,6 +195,10 @@ def _live_page(request: Request) -> Response:
 class _Files(StaticFiles):
     """Serves the files of one directory: no listings, no hidden files, no files outside it."""
 
+    def __init__(self, directory: Path, public_sky: bool) -> None:
+        super().__init__(directory=directory)
+        self._public_sky = public_sky
+
     def get_path(self, scope: Scope) -> str:
         # As it was asked for, without removing `..`: `lookup_path` refuses that.
         path = str(scope["path"]).removeprefix("/")
@@ -198,7 +217,7 @@ class _Files(StaticFiles):
         try:
             response = await super().get_response(path, scope)
             if response.status_code == 200:
-                kind = _TYPES.get(Path(path).suffix, "application/octet-stream")
+                kind = _TYPES.get(Path(path).suffix or Path(path).name, _OTHER_TYPE)
                 response.headers["Content-Type"] = kind
             response.headers["Cache-Control"] = _caching(path)
         except HTTPException as error:
@@ -207,6 +226,8 @@ class _Files(StaticFiles):
                 f"{error.status_code} {word}\n", error.status_code, error.headers
             )
         response.headers.update(_HEADERS)
+        if self._public_sky and path.startswith(f"{SKY}/"):
+            response.headers["Access-Control-Allow-Origin"] = "*"
         return response
 
 

@@ -49,6 +49,8 @@ class DerivedKind(StrEnum):
     """The animation of a source's cutouts; the key is the source's directory."""
     EXPORT = "export"
     """The documents for dashboards; the key is the name of the index."""
+    SKY_MAP = "sky_map"
+    """A map of the sky of mosaics; the key is its name. The file is the list of its tiles."""
 
 
 class InputKind(StrEnum):

@@ -21,6 +21,7 @@ from contimg_resources.settings.platform import (
     ExportSettings,
     RetentionSettings,
     SensorSettings,
+    SkySettings,
 )
 from contimg_resources.settings.surveys import (
     CatalogueSettings,
@@ -51,6 +52,7 @@ __all__ = [
     "RetentionSettings",
     "SensorSettings",
     "Settings",
+    "SkySettings",
     "SubBandSettings",
     "VariabilitySettings",
     "load_settings",

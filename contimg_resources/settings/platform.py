@@ -1,6 +1,7 @@
 """Settings of the platform: export, dashboard, alerts, sensors, retention, several machines.
 
-Belongs here: one model for each. Doesn't: data processing (see `.observations` and `.surveys`).
+Belongs here: one model for each, and for the maps of the sky. Doesn't: data processing (see
+`.observations` and `.surveys`).
 """
 
 from pathlib import Path
@@ -23,6 +24,33 @@ class ExportSettings(Section):
         90.0,
         gt=0,
         description="Span of the observations, images and mosaics in the documents, days.",
+    )
+
+
+class SkySettings(Section):
+    """Maps of the sky in the dashboard (HiPS)."""
+
+    made: bool = Field(True, description="Make maps of the sky of the mosaics.")
+    nights: int = Field(
+        3, ge=0, le=100, description="Nights that have a map of their own, besides the deep one."
+    )
+    max_order: int = Field(
+        6,
+        ge=3,
+        le=10,
+        description="Highest order of the tiles, if the mosaics' pixels are small enough: 6 has "
+        "pixels of 6.4 arcsec, 7 of 3.2 arcsec and needs four times the disk space. For a higher "
+        "one remove the maps; they are made again.",
+    )
+    budget_min: float = Field(
+        8.0,
+        gt=0,
+        description="Minutes of one update; tiles that are left are made by the next one.",
+    )
+    public: bool = Field(
+        False,
+        description="Let pages of other sites, such as Aladin Lite, read the maps from people's "
+        "browsers. Programs like Aladin Desktop read them anyway.",
     )
 
 

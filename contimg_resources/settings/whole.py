@@ -36,6 +36,7 @@ from contimg_resources.settings.platform import (
     ExportSettings,
     RetentionSettings,
     SensorSettings,
+    SkySettings,
 )
 from contimg_resources.settings.surveys import (
     CatalogueSettings,
@@ -116,6 +117,7 @@ class Settings(BaseSettings):
     ese: EseSettings = EseSettings()
     cutouts: CutoutSettings = CutoutSettings()
     export: ExportSettings = ExportSettings()
+    sky: SkySettings = SkySettings()
     dashboard: DashboardSettings = DashboardSettings()
     alerts: AlertSettings = AlertSettings()
     sensors: SensorSettings = SensorSettings()

@@ -28,6 +28,7 @@ _RECORDED_BY = {
     DerivedKind.CUTOUT_STACK: "`contimg cutout SOURCE --stack`",
     DerivedKind.CUTOUT_ANIMATION: "`contimg cutout SOURCE --animate`",
     DerivedKind.EXPORT: "`contimg export`",
+    DerivedKind.SKY_MAP: "`contimg sky`",
 }
 
 

@@ -70,6 +70,7 @@ def test_the_night_goes_from_arrival_to_log(definitions: dg.Definitions) -> None
         "cutouts": "variability",
         "candidate_cards": "variability",
         "dashboard_export": "export",
+        "sky_map": "export",
         "observation_log": "log",
         "reprocessed_day": "reprocessing",
     }
@@ -96,6 +97,7 @@ def test_the_night_goes_from_arrival_to_log(definitions: dg.Definitions) -> None
         "cutouts",
         "candidate_cards",
     }
+    assert upstream["sky_map"] == {"mosaic_60min"}
     assert upstream["observation_log"] == {"incoming_ms", "incoming_sub_bands", "image_5min"}
 
 

@@ -162,6 +162,7 @@ def test_the_page_shows_coordinates_and_flux_density_under_the_pointer(
     )
     assert page.locator("#observed-layer option").all_text_contents() == ["image", "residual"]
     page.locator("#observed img").evaluate("(i) => i.decode()")
+    viewer.scroll_into_view_if_needed()
 
     def at(x: float, y: float) -> tuple[float, float]:
         box = viewer.bounding_box()

@@ -26,6 +26,7 @@ from tests.dashboard.made_up_export import (
 #: Routes, and words that each must show.
 VIEWS = {
     "tonight": ("Needs attention: 2 problems", "the expected rms", "valid for 7.", CANDIDATES[0]),
+    "map": ("There is no map of the sky yet",),
     "sky": ("3,000 observations in 2 strips (+16.3°, +33.2°)", "2 candidates in view"),
     "quality": ("3,000 images", "median 2.2"),
     "calibration": (f"{N_SETS} sets", "2 gaps with 75 observations without a valid set"),
@@ -84,6 +85,57 @@ def test_every_view_shows_what_it_is_for(
         ids = page.evaluate("[...document.querySelectorAll('[id]')].map((e) => e.id)")
         assert len(ids) == len(set(ids)), route
     assert n_charts > len(VIEWS) / 2
+
+
+@needs_browser
+def test_choices_are_in_the_address_and_shown_to_whom_it_is_sent(
+    address: str, new_page: Callable[..., Any]
+) -> None:
+    page = new_page()
+    go(page, address, f"lightcurves/{DIPPING}")
+    assert "?" not in page.url
+    page.locator("#curve-scale").select_option("log")
+    page.locator("#curve-period").fill("7.5")
+    page.locator("#curve-period").press("Enter")
+    folded = page.locator("#folded-curve")
+    folded.locator(".frame").wait_for()
+    page.wait_for_url("**curve.period=7.5*")
+    assert "curve.scale=log" in page.url
+    other = new_page()
+    other.goto(page.url)
+    other.locator("#folded-curve .frame").wait_for()
+    assert other.locator("#curve-scale").input_value() == "log"
+    assert "folded with 7.50000 days" in other.locator("main").text_content()
+    # Choices that don't exist do no harm.
+    for wrong in ("sources.metric=nothing", "sources.metric=__proto__&sources.least=%22", "x.y=1"):
+        other.goto(f"{address}#/sources?{wrong}")
+        shown(other, "sources").get_by_text("2,000 sources of 2,000").wait_for()
+    go(page, address, "variables")
+    plane = page.locator("#plane")
+    plane.scroll_into_view_if_needed()
+    box = plane.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.98, box["y"] + box["height"] * 0.4, steps=3)
+    page.mouse.up()
+    part = page.get_by_text("in the part of the plane that is shown")
+    part.wait_for()
+    n = int(part.text_content().split()[0].replace(",", ""))
+    assert 0 < n < 1999
+    page.wait_for_url("**plane.x1=*")
+    page.locator("#plane-whole").click()
+    assert part.count() == 0
+
+
+@needs_browser
+def test_an_export_that_is_opened_as_a_file_tells_how_to_serve_it(
+    address: str, export: MadeUpExport, browser: Any
+) -> None:
+    # The server has put the page beside the documents.
+    page = browser.new_page()
+    page.goto((export.directory / "index.html").as_uri())
+    page.get_by_text("contimg dashboard --dir DIRECTORY").wait_for(timeout=60_000)
+    page.close()
 
 
 @needs_browser
@@ -163,12 +215,12 @@ def test_tables_stand_under_the_charts_and_can_be_sorted(
     page.locator("#plane-rows-more").click()
     assert rows.count() == 250
     etas = page.locator("#variables-sort-1")
-    column = "figure + h2 + .table tbody td:nth-child(2)"
+    column = ".table:has(#variables-sort-1) tbody td:nth-child(2)"
     largest = float(page.locator(column).first.text_content())
     etas.click()
     assert page.locator("th[aria-sort=ascending]").text_content() == "η"
     assert float(page.locator(column).first.text_content()) < largest
-    page.locator("figure + h2 + .table tbody a").first.click()
+    page.locator(".table:has(#variables-sort-1) tbody a").first.click()
     page.locator("main[data-shown^='lightcurves/']").wait_for()
 
 

@@ -40,14 +40,23 @@ export async function signOut() {
   person = await ask("session", "DELETE");
 }
 
-/** Return record, history, statistics and layers of an observation. */
-export const observation = (key) => ask(`observations/${encodeURIComponent(key)}`);
+/** Return what the server records of an observation, mosaic or set: `observations/KEY`. */
+export const record = (address) => ask(address);
 
-/** Return the address of a layer of an observation's images. */
-export const layerAddress = (key, kind, ending) => `${meta.content}observations/${encodeURIComponent(key)}/${kind}.${ending}`;
+const asked = (values) => new URLSearchParams(Object.entries(values).filter(([, value]) => value !== undefined && value !== null)).toString();
+const below = ({ what, key, kind }) => `${what}/${encodeURIComponent(key)}/${kind}`;
+
+/** Return the address of an image {what: "mosaics", key, kind, at?}; `at`: that of another key, on the pixels of this one. */
+export const layerAddress = (image, ending) => `${meta.content}${below(image)}.${ending}${image.at ? `?${asked({ at: image.at })}` : ""}`;
+
+/** Return the address of a part {x, y, columns, rows} of an image, in all its pixels. */
+export const partAddress = (image, box) => `${meta.content}${below(image)}.webp?${asked({ ...box, at: image.at })}`;
 
 /** Return the value of a pixel, null where nothing was observed. */
-export const pixelValue = async (key, kind, x, y) => (await ask(`observations/${encodeURIComponent(key)}/${kind}/pixel?x=${x}&y=${y}`)).value;
+export const pixelValue = async (image, x, y) => (await ask(`${below(image)}/pixel?${asked({ x, y, at: image.at })}`)).value;
+
+/** Return the address of what the server answers, for a picture. */
+export const addressOf = (what) => meta.content + what;
 
 /** Return {name, ra_deg, dec_deg, known_by}: the position of a name. */
 export const positionOf = (name) => ask(`names?${new URLSearchParams({ name })}`);

@@ -2,11 +2,13 @@
 // minute. Doesn't: any view.
 
 import { beside, el } from "./elements.js";
+import { enter, forget, settle } from "./keeping.js";
 import { LoadFailure, loadIndex, OLD_DAYS } from "./loading.js";
 import { lengthText, nowMjd, utcText } from "./times.js";
 import * as calibration from "./views/calibration.js";
 import * as candidates from "./views/candidates.js";
 import * as lightcurves from "./views/lightcurves.js";
+import * as map from "./views/map.js";
 import * as mosaics from "./views/mosaics.js";
 import * as observations from "./views/observations.js";
 import * as quality from "./views/quality.js";
@@ -16,7 +18,7 @@ import * as tonight from "./views/tonight.js";
 import * as variables from "./views/variables.js";
 
 /** Each has `title`, `needs` (documents) and `show(index, argument)`, which returns elements. */
-const VIEWS = { tonight, sky, quality, calibration, sources, variables, lightcurves, candidates, observations, mosaics };
+const VIEWS = { tonight, sky, map, quality, calibration, sources, variables, lightcurves, candidates, observations, mosaics };
 
 const RELOAD_MS = 60_000;
 
@@ -33,14 +35,15 @@ let behind = false;
 let turn = 0;
 
 function route() {
-  const [name, ...rest] = location.hash.replace(/^#\/?/, "").split("/");
+  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+  const [name, ...rest] = path.split("/");
   let argument = rest.join("/");
   try {
     argument = decodeURIComponent(argument);
   } catch {
     // Typed by hand, with a literal percent sign.
   }
-  return { name: name || "tonight", argument };
+  return { name: name || "tonight", argument, query: query ?? "" };
 }
 
 function message(error) {
@@ -50,12 +53,20 @@ function message(error) {
   return [el("h1", { tabindex: -1 }, "View unavailable"), el("div", { class: "message bad", role: "alert" }, el("p", {}, text), again)];
 }
 
-async function elements({ name, argument }) {
+async function elements({ name, argument, query }) {
   const view = Object.hasOwn(VIEWS, name) ? VIEWS[name] : null;
   try {
     if (!index) index = await loadIndex();
     if (!view) return [el("h1", { tabindex: -1 }, "Not found"), el("p", { class: "message warn", role: "alert" }, `There is no view “${name}”. `, el("a", { href: "#/tonight" }, "Tonight at a glance"))];
-    return [await view.show(index, argument)].flat();
+    enter(query);
+    try {
+      return [await view.show(index, argument)].flat();
+    } catch (error) {
+      // Somebody may have typed choices that don't exist.
+      if (!query || error instanceof LoadFailure) throw error;
+      forget();
+      return [await view.show(index, argument)].flat();
+    }
   } catch (error) {
     return message(error);
   }
@@ -64,6 +75,7 @@ async function elements({ name, argument }) {
 /** Draw the view of the address; `again`: redraw the current one, and keep its state. */
 async function draw({ again = false } = {}) {
   const mine = ++turn;
+  if (again) settle();
   const where = route();
   if (!again) {
     for (const link of nav.querySelectorAll("a")) {

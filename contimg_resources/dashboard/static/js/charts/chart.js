@@ -54,9 +54,9 @@ function swatch(kind, shape) {
 }
 
 /** Return a hint on how to get details. */
-function hintOf(zoomed) {
+function hintOf(zoomed, brushed) {
   if (!matchMedia("(hover: hover)").matches) return "Touch a point for details.";
-  return `For details, point at the data or use the arrow keys.${zoomed ? " Drag to zoom." : ""}`;
+  return `For details, point at the data or use the arrow keys.${zoomed ? " Drag to zoom." : brushed ? " Drag a rectangle to select." : ""}`;
 }
 
 /**
@@ -65,18 +65,19 @@ function hintOf(zoomed) {
  * id, title; gist: summary in a sentence; x, y: {kind: linear | log | time, label, domain};
  * draw(plot): draws with marks.js; points: [{x, y, says, open?, highlighted?}] for selection by pointer and keys,
  * in the order of the keys, `open` is the address of a point's view; legend: [[class, shape, text]];
- * rows, columns: its table; zoomed(start, end): called after a span was drawn with the mouse.
+ * rows, columns: its table; zoomed(start, end): called after a span was drawn with the mouse;
+ * brushed([x1, x2], [y1, y2]): called after a rectangle was drawn instead.
  */
-export function chart({ id, title, gist, height = 320, x, y, draw, points = [], legend = [], columns = null, rows = [], zoomed = null }) {
+export function chart({ id, title, gist, height = 320, x, y, draw, points = [], legend = [], columns = null, rows = [], zoomed = null, brushed = null }) {
   const number = ++charts;
   const kept = keep(`chart:${id}`, { at: null, says: null, open: false });
   // In a newer export the same point may have another index.
   const found = kept.says === null ? -1 : points.findIndex((point) => point.says === kept.says);
   kept.at = found < 0 ? null : found;
-  const readout = el("p", { class: "readout", role: "status" }, el("span", { class: "dim" }, points.length ? hintOf(zoomed) : "No data."));
+  const readout = el("p", { class: "readout", role: "status" }, el("span", { class: "dim" }, points.length ? hintOf(zoomed, brushed) : "No data."));
   const hint = points.length ? `${points.length.toLocaleString("en")} points: select with the arrow keys, open with Enter.` : "";
   const frame = el("div", {
-    class: `plot${zoomed ? " zooms" : ""}`,
+    class: `plot${zoomed || brushed ? " zooms" : ""}`,
     id,
     tabindex: points.length ? 0 : null,
     role: "group",
@@ -149,6 +150,10 @@ export function chart({ id, title, gist, height = 320, x, y, draw, points = [], 
       point(Math.min(last, Math.max(0, steps[event.key])));
     } else if (event.key === "Enter" && points[at]?.open) location.hash = points[at].open;
   });
+  /** Where the pointer is in the frame, at most at an edge of the plot. */
+  function within(event, edge = frame.getBoundingClientRect()) {
+    return { x: Math.min(plot.right, Math.max(plot.left, event.clientX - edge.left)), y: Math.min(plot.bottom, Math.max(plot.top, event.clientY - edge.top)) };
+  }
   // At most one search per frame, however often the pointer moves.
   let moved = null;
   let began = null;
@@ -156,9 +161,13 @@ export function chart({ id, title, gist, height = 320, x, y, draw, points = [], 
   frame.addEventListener("pointermove", (event) => {
     if (began !== null && drawn) {
       const edge = frame.getBoundingClientRect();
-      const now = Math.min(plot.right, Math.max(plot.left, event.clientX - edge.left));
-      drawn.setAttribute("x", Math.min(began, now));
-      drawn.setAttribute("width", Math.abs(now - began));
+      const now = within(event, edge);
+      drawn.setAttribute("x", Math.min(began.x, now.x));
+      drawn.setAttribute("width", Math.abs(now.x - began.x));
+      if (brushed) {
+        drawn.setAttribute("y", Math.min(began.y, now.y));
+        drawn.setAttribute("height", Math.abs(now.y - began.y));
+      }
       return;
     }
     if (!moved) requestAnimationFrame(() => {
@@ -169,9 +178,10 @@ export function chart({ id, title, gist, height = 320, x, y, draw, points = [], 
     moved = event;
   });
   frame.addEventListener("pointerdown", (event) => {
-    if (!zoomed || event.pointerType !== "mouse" || event.button !== 0) return;
-    began = Math.min(plot.right, Math.max(plot.left, event.clientX - frame.getBoundingClientRect().left));
-    drawn = svg("rect", { class: "box drawn", x: began, y: plot.top, width: 0, height: plot.bottom - plot.top });
+    if (!(zoomed || brushed) || event.pointerType !== "mouse" || event.button !== 0) return;
+    began = within(event);
+    const size = brushed ? { y: began.y, height: 0 } : { y: plot.top, height: plot.bottom - plot.top };
+    drawn = svg("rect", { class: "box drawn", x: began.x, width: 0, ...size });
     clip.append(drawn);
     frame.setPointerCapture(event.pointerId);
   });
@@ -179,9 +189,11 @@ export function chart({ id, title, gist, height = 320, x, y, draw, points = [], 
     const from = began;
     drawn?.remove();
     began = drawn = null;
-    const to = event.clientX - frame.getBoundingClientRect().left;
-    if (from !== null && Math.abs(to - from) > DRAWN_PX) {
-      zoomed(plot.x.invert(Math.min(from, to)), plot.x.invert(Math.min(plot.right, Math.max(from, to))));
+    const to = within(event);
+    if (from !== null && Math.abs(to.x - from.x) > DRAWN_PX) {
+      const ends = [from.x, to.x].sort((a, b) => a - b).map(plot.x.invert);
+      if (brushed) brushed(ends, [from.y, to.y].sort((a, b) => b - a).map(plot.y.invert));
+      else zoomed(...ends);
       return;
     }
     const found = nearest(event);

@@ -39,7 +39,9 @@ export function errorBars(plot, points, kind) {
   let path = "";
   for (const { x, y, error } of points) {
     if (!(error > 0)) continue;
-    const [at, low, high] = [plot.x(x), plot.y(y - error), plot.y(y + error)];
+    const [at, end, high] = [plot.x(x), plot.y(y - error), plot.y(y + error)];
+    // A logarithmic axis has no zero.
+    const low = Number.isFinite(end) ? end : plot.bottom;
     if (here(at, low) && here(at, high)) path += `M${p(at)} ${p(low)}V${p(high)}`;
   }
   plot.add(svg("path", { class: `errors ${kind}`, d: path }));

@@ -4,8 +4,10 @@
 import { el } from "../elements.js";
 import { chart } from "../charts/chart.js";
 import { box, shapes } from "../charts/marks.js";
+import { isLive } from "../live.js";
 import { loadDocument } from "../loading.js";
 import { counted, degrees, percent } from "../numbers.js";
+import { setLink } from "../pages.js";
 import { spanControl } from "../span.js";
 import { table } from "../tables.js";
 import { lengthText, utcText } from "../times.js";
@@ -21,7 +23,7 @@ const LANE_PX = 18;
 const state = (word) => el("span", { class: `state ${word}` }, word);
 
 const SETS = [
-  { name: "Set", of: (s) => s.name, show: (s) => el("span", { class: "id" }, `${s.name} v${s.version}`) },
+  { name: "Set", of: (s) => s.name, show: (s) => (isLive ? setLink(s.name, s.version) : el("span", { class: "id" }, `${s.name} v${s.version}`)) },
   { name: "Status", of: (s) => s.status, show: (s) => state(s.status) },
   { name: "Reason", of: (s) => s.reason, show: (s) => el("span", { class: "prose" }, s.reason) },
   { name: "Calibrator", of: (s) => s.calibrator },
@@ -67,7 +69,8 @@ function lanesOf(sets) {
   return { placed, ticks, rows: Math.max(1, row - 0.6) };
 }
 
-export async function show(index) {
+export async function show(index, argument) {
+  if (argument && isLive) return (await import("./caltableset.js")).page(index, argument);
   const data = await loadDocument(index, "calibration");
   const heading = el("h1", { tabindex: -1 }, title);
   if (!data?.sets.length) return [heading, el("p", { class: "message" }, "The export has no caltable sets yet.")];
@@ -84,7 +87,7 @@ export async function show(index) {
     const shown = gaps.filter(inside);
     const { placed, ticks, rows } = lanesOf(seen);
     const points = placed
-      .map(({ set, row }) => ({ x: Math.min(end, Math.max(start, set.mid_mjd)), y: row, says: `${set.name} v${set.version}, ${set.status}${set.reason ? ` (${set.reason})` : ""}: ${set.calibrator} at ${utcText(set.mid_mjd)} UTC, valid from ${utcText(set.start_mjd)} to ${utcText(set.end_mjd)}. ` }))
+      .map(({ set, row }) => ({ x: Math.min(end, Math.max(start, set.mid_mjd)), y: row, says: `${set.name} v${set.version}, ${set.status}${set.reason ? ` (${set.reason})` : ""}: ${set.calibrator} at ${utcText(set.mid_mjd)} UTC, valid from ${utcText(set.start_mjd)} to ${utcText(set.end_mjd)}. `, open: isLive ? `#/calibration/${encodeURIComponent(`${set.name}/${set.version}`)}` : null }))
       .sort((a, b) => a.x - b.x);
     const of = (status) => placed.filter(({ set }) => set.status === status);
     const observed = sets.length && shown.reduce((sum, g) => sum + g.n_observations, 0);

@@ -1,9 +1,10 @@
 // Light curves. Belongs here: finding a source, its light curve and its facts. Doesn't: cards.
 
 import { annotationsPart, loadAnnotations } from "../annotations.js";
-import { el } from "../elements.js";
-import { lightCurve } from "../charts/lightcurve.js";
+import { choice, el } from "../elements.js";
+import { foldedCurve, lightCurve } from "../charts/lightcurve.js";
 import { structureChart } from "../charts/structure.js";
+import { keep } from "../keeping.js";
 import { curveAddress, isLive } from "../live.js";
 import { loadDocument, loadLightCurve } from "../loading.js";
 import { counted, digits, fixed, percent, position, withError } from "../numbers.js";
@@ -13,7 +14,7 @@ import { spanControl } from "../span.js";
 import { curveOf } from "./variables.js";
 
 export const title = "Light curves";
-export const needs = ["sources", "light_curves", "candidates", "variables", "annotations"];
+export const needs = ["sources", "light_curves", "candidates", "variables", "mosaics", "annotations"];
 
 const OFFERED = 12;
 
@@ -111,19 +112,46 @@ function factsOf(sources, i) {
   );
 }
 
-function picture(curve, candidates, sourceId) {
+/** A source this far from a mosaic's centre is in it, degrees; along right ascension half its window more. */
+const REACH_DEG = 1.5;
+const DEG_PER_DAY = 360.9856;
+
+/** The mosaics that contain a place and failed the checks of their epochs. */
+function badEpochs(mosaics, ra, dec) {
+  if (ra === null || dec === null) return [];
+  return mosaics.filter((m) => {
+    if (m.epoch_ok !== false || m.ra_deg === null || Math.abs(m.dec_deg - dec) > REACH_DEG) return false;
+    const away = Math.abs(((ra - m.ra_deg + 540) % 360) - 180);
+    return away < ((m.end_mjd - m.start_mjd) / 2) * DEG_PER_DAY + REACH_DEG / Math.cos(m.dec_deg * (Math.PI / 180));
+  });
+}
+
+const periodOf = (text) => (/^\d*\.?\d+$/.test(text.trim()) && Number(text) > 0 ? Number(text) : null);
+
+function picture(curve, candidates, sourceId, bad) {
   const [first, last] = [curve.mid_mjd[0], curve.mid_mjd.at(-1)];
   const place = el("div");
+  const folded = el("div");
+  const shown = keep("curve", { scale: "linear", period: "" });
   const span = spanControl({ id: `span-of-${sourceId}`, first, last, changed: draw });
   function draw() {
     const [start, end] = span.span();
-    place.replaceChildren(lightCurve({ id: "light-curve", title: `Light curve of ${sourceId}`, curve, candidates, start, end, zoomed: span.zoom }));
+    const log = shown.scale === "log";
+    const period = periodOf(shown.period);
+    place.replaceChildren(lightCurve({ id: "light-curve", title: `Light curve of ${sourceId}`, curve, candidates, start, end, zoomed: span.zoom, bad, log }));
+    folded.replaceChildren(...(period ? [foldedCurve({ id: "folded-curve", title: `Folded light curve of ${sourceId}`, curve, period, zero: first, log })] : []));
   }
   draw();
+  const fold = el("input", { type: "text", id: "curve-period", size: 10, inputmode: "decimal", value: shown.period, placeholder: "0.99727", title: "Days; a sidereal day is 0.99727", change: () => {
+    shown.period = fold.value;
+    fold.setAttribute("aria-invalid", String(Boolean(fold.value.trim()) && periodOf(fold.value) === null));
+    draw();
+  } });
+  const controls = el("div", { class: "controls" }, choice("curve-scale", "Flux density", [["linear", "linear"], ["log", "logarithmic"]], shown.scale, (value) => { shown.scale = value; draw(); }), el("label", { class: "control" }, el("span", {}, "Fold with a period (days)"), fold));
   const names = Object.keys(curve).filter((name) => Array.isArray(curve[name]) && curve[name].length === curve.mid_mjd.length);
   const save = el("button", { type: "button", id: "curve-csv", click: () => saveCsv(sourceId, names.map((name) => [name, curve[name]])) }, "Save as CSV");
   const votable = isLive ? el("a", { id: "curve-votable", href: curveAddress(sourceId), download: "" }, "VOTable with all columns") : null;
-  return [span.element, place, el("p", {}, save, votable && " ", votable)];
+  return [span.element, controls, place, folded, el("p", {}, save, votable && " ", votable)];
 }
 
 /** Links to what others know about the place of a source. */
@@ -131,7 +159,7 @@ function elsewhere(sources, i) {
   const [ra, dec] = [sources.ra_deg[i], sources.dec_deg[i]];
   if (ra === null || dec === null) return null;
   const near = `#/sources/${encodeURIComponent(`${ra.toFixed(5)} ${dec.toFixed(5)}`)}`;
-  return el("p", { id: "elsewhere" }, el("a", { href: near }, "Sources nearby"), ". At this position: ", servicesAt({ ra, dec }).map(([name, href], n) => [n ? ", " : "", el("a", { href, rel: "noreferrer noopener", target: "_blank" }, name)]), ".");
+  return el("p", { id: "elsewhere" }, el("a", { href: near }, "Sources nearby"), ", ", el("a", { id: "on-map", href: `#/map/${encodeURIComponent(`${ra.toFixed(5)} ${dec.toFixed(5)}`)}?map.fov=1` }, "on the map"), ". At this position: ", servicesAt({ ra, dec }).map(([name, href], n) => [n ? ", " : "", el("a", { href, rel: "noreferrer noopener", target: "_blank" }, name)]), ".");
 }
 
 function beginning(variables, candidates) {
@@ -144,7 +172,7 @@ function beginning(variables, candidates) {
 }
 
 export async function show(index, sourceId) {
-  const [sources, variables, events] = await Promise.all(["sources", "variables", "candidates"].map((name) => loadDocument(index, name)));
+  const [sources, variables, events, mosaicked] = await Promise.all(["sources", "variables", "candidates", "mosaics"].map((name) => loadDocument(index, name)));
   const heading = el("h1", { tabindex: -1 }, title);
   if (!sources?.source_id.length) return [heading, el("p", { class: "message" }, "The export has no sources yet.")];
   const candidates = events?.candidates ?? [];
@@ -162,7 +190,7 @@ export async function show(index, sourceId) {
     own.length ? el("p", {}, "Candidates: ", own.map((c, n) => [n ? ", " : "", el("a", { href: `#/candidates/${encodeURIComponent(c.id)}` }, c.id), ` (${c.state})`])) : null,
     factsOf(sources, i),
     elsewhere(sources, i),
-    curve?.mid_mjd.length ? picture(curve, own, sourceId) : el("p", { class: "message" }, "The export has no light curve of this source."),
+    curve?.mid_mjd.length ? picture(curve, own, sourceId, badEpochs(mosaicked?.mosaics ?? [], sources.ra_deg[i], sources.dec_deg[i])) : el("p", { class: "message" }, "The export has no light curve of this source."),
     curve?.structure ? structureChart(curve.structure) : null,
     el("h2", {}, "Tags and comments"),
     await annotationsPart("source", sourceId),

@@ -3,8 +3,10 @@
 import { el } from "../elements.js";
 import { chart } from "../charts/chart.js";
 import { dots, shapes } from "../charts/marks.js";
+import { isLive } from "../live.js";
 import { loadDocument } from "../loading.js";
 import { counted, degrees, digits, fixed, median, range } from "../numbers.js";
+import { mosaicLink } from "../pages.js";
 import { table } from "../tables.js";
 import { utcText } from "../times.js";
 
@@ -12,7 +14,7 @@ export const title = "Mosaics";
 export const needs = ["mosaics"];
 
 const COLUMNS = [
-  { name: "Mosaic", of: (m) => m.key, show: (m) => el("span", { class: "id" }, m.key) },
+  { name: "Mosaic", of: (m) => m.key, show: (m) => (isLive ? mosaicLink(m.key) : el("span", { class: "id" }, m.key)) },
   { name: "Mid-time (UTC)", of: (m) => m.mid_mjd, show: (m) => utcText(m.mid_mjd) },
   { name: "State", of: (m) => m.state, show: (m) => el("span", { class: `state ${m.state}` }, m.state) },
   { name: "Reason", of: (m) => m.reason, show: (m) => el("span", { class: "prose" }, m.reason) },
@@ -26,11 +28,12 @@ const COLUMNS = [
   { name: "Epoch", of: (m) => m.epoch_ok, show: (m) => (m.epoch_ok === null ? "–" : m.epoch_ok ? "good" : el("span", { class: "state failed" }, "failed checks")) },
 ];
 
-export async function show(index) {
+export async function show(index, key) {
+  if (key && isLive) return (await import("./mosaic.js")).page(index, key);
   const document = await loadDocument(index, "mosaics");
   const all = document?.mosaics ?? [];
   const measured = all.filter((m) => m.rms_mjy !== null);
-  const points = measured.map((m) => ({ x: m.mid_mjd, y: m.rms_mjy, mosaic: m, says: `${m.key}, ${utcText(m.mid_mjd)} UTC: rms ${digits(m.rms_mjy)} mJy, expected ${digits(m.expected_rms_mjy)} mJy; ${counted(m.n_tiles, "tiles")}. ` }));
+  const points = measured.map((m) => ({ x: m.mid_mjd, y: m.rms_mjy, mosaic: m, says: `${m.key}, ${utcText(m.mid_mjd)} UTC: rms ${digits(m.rms_mjy)} mJy, expected ${digits(m.expected_rms_mjy)} mJy; ${counted(m.n_tiles, "tiles")}. `, open: isLive ? `#/mosaics/${encodeURIComponent(m.key)}` : null }));
   const [ok, not] = [points.filter((p) => p.mosaic.epoch_ok !== false), points.filter((p) => p.mosaic.epoch_ok === false)];
   return [
     el("h1", { tabindex: -1 }, title),

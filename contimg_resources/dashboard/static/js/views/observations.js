@@ -5,6 +5,7 @@ import { keep } from "../keeping.js";
 import { isLive } from "../live.js";
 import { loadDocument } from "../loading.js";
 import { counted, degrees, position } from "../numbers.js";
+import { observationLink, setLink } from "../pages.js";
 import { table } from "../tables.js";
 import { utcText } from "../times.js";
 import { reprocessing } from "./reprocessing.js";
@@ -16,11 +17,11 @@ export const needs = ["observations"];
 const lacking = (o) => (o.missing_sub_bands?.length ? `without sub-bands ${o.missing_sub_bands.join(", ")}` : "");
 
 const COLUMNS = [
-  { name: "Observation", of: (o) => o.key, show: (o) => (isLive && o.state !== "rejected" ? el("a", { class: "id", href: `#/observations/${o.key}` }, o.key) : el("span", { class: "id" }, o.key)) },
+  { name: "Observation", of: (o) => o.key, show: (o) => (isLive && o.state !== "rejected" ? observationLink(o.key) : el("span", { class: "id" }, o.key)) },
   { name: "Mid-time (UTC)", of: (o) => o.mid_mjd, show: (o) => (o.mid_mjd === null ? "–" : utcText(o.mid_mjd)) },
   { name: "State", of: (o) => o.state, show: (o) => el("span", { class: `state ${o.state}` }, o.state) },
   { name: "Reason", of: (o) => o.reason, show: (o) => el("span", { class: "prose" }, [o.reason, lacking(o)].filter(Boolean).join("; ")) },
-  { name: "Caltable set", of: (o) => o.set_name, show: (o) => (o.set_name ? el("span", { class: "id" }, o.set_name, o.borrowed ? " (borrowed)" : "", o.stale ? " (stale)" : "") : "–") },
+  { name: "Caltable set", of: (o) => o.set_name, show: (o) => (o.set_name ? el("span", { class: "id" }, isLive && o.set_version ? setLink(o.set_name, o.set_version) : o.set_name, o.borrowed ? " (borrowed)" : "", o.stale ? " (stale)" : "") : "–") },
   { name: "Calibrator", of: (o) => o.calibrator },
   { name: "RA, Dec on the meridian", of: (o) => o.ra_deg, show: (o) => (o.ra_deg === undefined ? "–" : position(o.ra_deg, o.dec_deg)) },
   { name: "Strip", of: (o) => o.dec_deg, show: (o) => degrees(o.dec_deg), number: true },

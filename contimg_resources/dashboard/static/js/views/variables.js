@@ -4,6 +4,7 @@
 import { el } from "../elements.js";
 import { chart } from "../charts/chart.js";
 import { box, dots, line, shapes } from "../charts/marks.js";
+import { keep } from "../keeping.js";
 import { loadDocument } from "../loading.js";
 import { counted, digits, percent, plain, position, range } from "../numbers.js";
 import { table } from "../tables.js";
@@ -46,24 +47,44 @@ function thresholdsOf(data) {
   return { all, ends: all.length > 1 ? [all[0], all.at(-1)] : all };
 }
 
+/** The plane; a drawn rectangle shows its part, with a table of the sources in it. */
 function plane(sources, data) {
+  const seen = keep("plane", { x1: null, x2: null, y1: null, y2: null });
+  const place = el("div");
+  const within = (s) => seen.x1 !== null && s.x >= seen.x1 && s.x <= seen.x2 && s.y >= seen.y1 && s.y <= seen.y2;
+  const whole = el("button", { type: "button", id: "plane-whole", click: () => brushed([null, null], [null, null]) }, "Show the whole plane");
+  function brushed([x1, x2], [y1, y2]) {
+    Object.assign(seen, { x1, x2, y1, y2 });
+    draw();
+  }
+  function draw() {
+    const { element, measured, columns } = drawnPlane(sources, data, seen, brushed);
+    const rows = measured.filter(within);
+    const part = seen.x1 === null ? [] : [el("p", {}, whole), table({ id: "plane-part", caption: `${counted(rows.length, "sources")} in the part of the plane that is shown`, columns, rows, sort: "-η" })];
+    place.replaceChildren(element, ...part);
+  }
+  draw();
+  return place;
+}
+
+function drawnPlane(sources, data, seen, brushed) {
   const measured = [];
   sources.source_id.forEach((id, i) => {
     const [x, y, snr] = [sources.eta[i], sources.v[i], sources.median_snr[i]];
     if (x > 0 && y > 0) measured.push({ id, x, y, snr, variable: sources.is_variable[i] });
   });
-  if (!measured.length) return el("p", { class: "message" }, "No source has enough epochs for η and V yet.");
+  if (!measured.length) return { element: el("p", { class: "message" }, "No source has enough epochs for η and V yet."), measured, columns: [] };
   const { all, ends } = thresholdsOf(data);
   const chosen = measured.filter((s) => s.variable);
   const says = (s) => `${s.id}: η ${digits(s.x)}, V ${digits(s.y)}, S/N ${digits(s.snr)}${s.variable ? "; variable" : ""}. `;
   // The keys select the variable sources first, which are of most interest.
   const points = [...chosen.sort((a, b) => b.x - a.x), ...measured.filter((s) => !s.variable).sort((a, b) => b.x - a.x)].map((s) => ({ ...s, says: says(s), open: curveOf(s.id), highlighted: s.variable }));
-  const xs = range([...measured.map((s) => s.x), ...all.map((t) => t.eta)], { log: true });
-  const ys = range([...measured.map((s) => s.y), ...all.map((t) => t.v)], { log: true });
+  const xs = seen.x1 !== null ? [seen.x1, seen.x2] : range([...measured.map((s) => s.x), ...all.map((t) => t.eta)], { log: true });
+  const ys = seen.y1 !== null ? [seen.y1, seen.y2] : range([...measured.map((s) => s.y), ...all.map((t) => t.v)], { log: true });
   const corner = (t) => [{ x: t.eta, y: ys[1] }, { x: t.eta, y: t.v }, { x: xs[1], y: t.v }];
   const told = ends.map((t) => `η above ${digits(t.eta)} and V above ${digits(t.v)} at S/N ${plain(t.snr)}`).join(", ");
   const columns = [{ name: "Source", of: (s) => s.id, show: (s) => el("a", { href: curveOf(s.id), class: "id" }, s.id) }, { name: "η", of: (s) => s.x, show: (s) => digits(s.x), number: true }, { name: "V", of: (s) => s.y, show: (s) => digits(s.y), number: true }, { name: "S/N", of: (s) => s.snr, show: (s) => digits(s.snr), number: true }, { name: "Variable", of: (s) => (s.variable ? "yes" : "no") }];
-  return chart({
+  const element = chart({
     id: "plane",
     title: "η and V of all sources",
     gist: `${counted(measured.length, "sources")}, ${chosen.length} flagged as variable${told ? `: ${told}` : ""}.`,
@@ -88,7 +109,9 @@ function plane(sources, data) {
     ],
     columns,
     rows: measured,
+    brushed,
   });
+  return { element, measured, columns };
 }
 
 export async function show(index) {
