@@ -75,7 +75,7 @@ def test_a_source_is_found_by_its_place_and_its_curve_saved(
     page = new_page(accept_downloads=True)
     go(page, address, f"lightcurves/{DIPPING}")
     assert page.locator("#elsewhere a").all_text_contents() == [
-        *("Sources nearby", "SIMBAD", "NED", "VizieR", "Aladin")
+        *("Sources nearby", "Map", "SIMBAD", "NED", "VizieR", "Aladin")
     ]
     page.locator("#elsewhere a").first.click()
     page.locator("#sources-near-more").wait_for(state="attached")

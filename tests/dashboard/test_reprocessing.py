@@ -99,6 +99,8 @@ def test_the_form_launches_a_run_in_dagster(state: Path, new_page: Callable[...,
             dagster.refuses = True
             status, told, _ = ask(address, "POST", "reprocess", BODY)
             assert (status, "refused: read-only" in told["error"]) == (503, True)
+            # It would go on asking the server that ends.
+            page.close()
 
 
 def test_nobody_else_reprocesses_anything(state: Path) -> None:

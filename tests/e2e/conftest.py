@@ -41,6 +41,8 @@ ENVIRONMENT = {
     "CONTIMG_IMAGING__IMAGE_SIZE": "960",
     # Made in tests/steps and in the demo.
     "CONTIMG_IMAGING__SUB_BANDS": "0",
+    # Made in tests/mosaics and in the demo.
+    "CONTIMG_SKY__MADE": "false",
 }
 
 #: The hour that holds the night's three observations.

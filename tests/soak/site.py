@@ -208,6 +208,7 @@ def environment_of_soak(root: Path, hook: Hook, engine: str) -> dict[str, str]:
         **ENVIRONMENT,
         "CONTIMG_CALIBRATION__ENGINE": engine,
         "CONTIMG_IMAGING__SUB_BANDS": "0",
+        "CONTIMG_SKY__MADE": "false",
         "CONTIMG_IMAGING__CELL_ARCSEC": "12",
         "CONTIMG_IMAGING__IMAGE_SIZE": "360",
         "CONTIMG_IMAGING__MAX_RMS_RATIO": "20",

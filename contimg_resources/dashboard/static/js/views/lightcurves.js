@@ -159,7 +159,7 @@ function elsewhere(sources, i) {
   const [ra, dec] = [sources.ra_deg[i], sources.dec_deg[i]];
   if (ra === null || dec === null) return null;
   const near = `#/sources/${encodeURIComponent(`${ra.toFixed(5)} ${dec.toFixed(5)}`)}`;
-  return el("p", { id: "elsewhere" }, el("a", { href: near }, "Sources nearby"), ", ", el("a", { id: "on-map", href: `#/map/${encodeURIComponent(`${ra.toFixed(5)} ${dec.toFixed(5)}`)}?map.fov=1` }, "on the map"), ". At this position: ", servicesAt({ ra, dec }).map(([name, href], n) => [n ? ", " : "", el("a", { href, rel: "noreferrer noopener", target: "_blank" }, name)]), ".");
+  return el("p", { id: "elsewhere" }, el("a", { href: near }, "Sources nearby"), ", ", el("a", { id: "on-map", href: `#/map/${encodeURIComponent(`${ra.toFixed(5)} ${dec.toFixed(5)}`)}?map.fov=1` }, "Map"), ". At this position: ", servicesAt({ ra, dec }).map(([name, href], n) => [n ? ", " : "", el("a", { href, rel: "noreferrer noopener", target: "_blank" }, name)]), ".");
 }
 
 function beginning(variables, candidates) {
