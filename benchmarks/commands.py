@@ -4,6 +4,7 @@ Belongs here: arguments and output. Doesn't: measuring; nor ``bench-years`` (see
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -159,7 +160,16 @@ def bench_ese(
     quick: Annotated[
         bool, typer.Option("--quick", help="A few events on one sky of each population.")
     ] = False,
+    events: Annotated[
+        int | None, typer.Option(min=1, help="Events of each kind on each sky (24; quickly 6).")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 1,
+    out_dir: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR", help="Directory of finished parts; a run that was stopped continues."
+        ),
+    ] = Path("bench/ese"),
     page: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page (Markdown).")
     ] = None,
@@ -174,8 +184,10 @@ def bench_ese(
     from benchmarks.events import FULL, QUICK, run_events_bench
     from benchmarks.events_report import SKY_HEADINGS, events_page, goal_rows, sky_rows
 
+    size = QUICK if quick else FULL
+    size = replace(size, n_events=events or size.n_events)
     with progress("bench-ese") as say:
-        report = run_events_bench(QUICK if quick else FULL, say, seed)
+        report = run_events_bench(size, out_dir.absolute(), say, seed)
     if page is not None:
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(events_page(report))

@@ -3,7 +3,8 @@
 Belongs here: goals, formatting results. Doesn't: measuring (see `events`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from benchmarks.cells import Cell, OnSky
 from benchmarks.events import DEPTHS, WIDTHS_DAYS, EventsReport
 from benchmarks.report import markdown_table
 from contimg_resources.core.statistics import STD_OF_MAD
+from contimg_resources.simulation.light_curves import Watch
 
 #: Goals: fraction of what the ideal observer finds, in each kind of event of which that finds more
 #: than `_IDEAL_FINDS`.
@@ -21,6 +23,9 @@ _GOAL_COMPLETENESS, _GOAL_WIDTHS_DAYS = {0.3: 0.75, 0.5: 0.92}, (20.0, 120.0)
 _GOAL_ALARMS = {"steady": 1.0, "like real AGN": 5.0}
 _GOAL_LISTED, _GOAL_SEARCH_S, _GOAL_MEMORY_GB = 0.98, 60.0, 2.0
 _GOAL_DEPTH_OFF, _GOAL_MID_OFF_DAYS, _GOAL_PULL = 0.02, 2.0, 0.15
+
+#: What the figures mean, from the runs until now.
+_NOTES: tuple[str, ...] = ()
 
 SKY_HEADINGS = (
     *("sources", "cadence (d)", "error (%)", "days", "threshold", "kinds", "found (%)"),
@@ -50,16 +55,22 @@ def _goals(report: EventsReport) -> Iterator[tuple[str, str, str, bool]]:
             f"{100 * least:.0f} %",
             share >= least,
         )
-    cells = [c for on_sky in report.skies for c in _counted(on_sky)]
-    low = [c for c in cells if c.n_found < _GOAL_RATIO * c.n_ideal]
-    surely = [c for c in low if _GOAL_RATIO * c.n_ideal - c.n_found > 2 * np.sqrt(c.n_only_ideal)]
-    yield (
-        f"kinds of events on any sky of which the search finds fewer than {_GOAL_RATIO:g} of those "
-        f"of the ideal observer (by more than two standard deviations)",
-        f"{len(low)} ({len(surely)}) of {len(cells)}",
-        "0",
-        not low,
-    )
+    of_sources = [c for cells in _by_sources(report.skies).values() for c in cells.values()]
+    of_skies = [c for on_sky in report.skies for c in on_sky.cells]
+    for where, every in (("all skies of some sources", of_sources), ("any sky", of_skies)):
+        cells = _counted(every)
+        low = [c for c in cells if c.n_found < _GOAL_RATIO * c.n_ideal]
+        surely = [
+            c for c in low if _GOAL_RATIO * c.n_ideal - c.n_found > 2 * np.sqrt(c.n_only_ideal)
+        ]
+        yield (
+            f"kinds of events (depth, width) on {where} of which the search finds fewer than "
+            f"{_GOAL_RATIO:g} of those of the ideal observer (by more than two standard "
+            "deviations)",
+            f"{len(low)} ({len(surely)}) of {len(cells)}",
+            "0",
+            not low,
+        )
     for name, most in _GOAL_ALARMS.items():
         own_skies = [s for s in report.skies if s.sky.population.name == name]
         if not own_skies:
@@ -116,21 +127,34 @@ def _goals(report: EventsReport) -> Iterator[tuple[str, str, str, bool]]:
     )
 
 
-def _counted(on_sky: OnSky) -> list[Cell]:
+def _counted(cells: Iterable[Cell]) -> list[Cell]:
     """Return the kinds of events of which the ideal observer finds enough."""
-    return [c for c in on_sky.cells if c.n_ideal > _IDEAL_FINDS * c.n]
+    return [c for c in cells if c.n_ideal > _IDEAL_FINDS * c.n]
+
+
+def _by_sources(skies: Sequence[OnSky]) -> dict[str, dict[tuple[float, float], Cell]]:
+    """Return the sums over all skies of each population, by depth and width (days)."""
+    sums: dict[str, dict[tuple[float, float], Cell]] = {}
+    for on_sky in skies:
+        own = sums.setdefault(on_sky.sky.population.name, {})
+        for cell in on_sky.cells:
+            kind = (cell.depth, cell.width_days)
+            own[kind] = own[kind].plus(cell) if kind in own else cell
+    return sums
 
 
 def sky_rows(skies: Sequence[OnSky]) -> list[tuple[str, ...]]:
     """Return a line for each sky, under `SKY_HEADINGS`."""
     rows: list[tuple[str, ...]] = []
     for on_sky in skies:
-        watch, cells = on_sky.sky.watch, _counted(on_sky)
+        watch, cells = on_sky.sky.watch, _counted(on_sky.cells)
         n, found, ideal = (sum(getattr(c, k) for c in cells) for k in ("n", "n_found", "n_ideal"))
         worst = min(cells, key=lambda c: c.n_found / c.n_ideal, default=None)
         rows.append(
             (
-                on_sky.sky.population.name + (", gaps of 40 d" if watch.gap_days > 30 else ""),
+                on_sky.sky.population.name
+                + (f", gaps of {watch.gap_days:g} d" if watch.gap_days != Watch().gap_days else "")
+                + (f", epoch errors over {watch.epoch_days:g} d" if watch.epoch_days else ""),
                 f"{watch.cadence_days:g}",
                 f"{100 * watch.error:.0f}",
                 f"{watch.n_days}",
@@ -150,16 +174,36 @@ def sky_rows(skies: Sequence[OnSky]) -> list[tuple[str, ...]]:
     return rows
 
 
-def _cell_table(on_sky: OnSky) -> list[str]:
-    of = {(c.depth, c.width_days): c for c in on_sky.cells}
-    rows = [
+def _kind_rows(skies: Sequence[OnSky]) -> list[tuple[str, ...]]:
+    """Return found events, by the search and by the ideal observer, a line for each depth."""
+    return [
         (
+            name,
             f"{100 * depth:.0f} %",
+            f"{of[depth, WIDTHS_DAYS[0]].n}",
             *(f"{of[depth, w].n_found} / {of[depth, w].n_ideal}" for w in WIDTHS_DAYS),
         )
+        for name, of in _by_sources(skies).items()
         for depth in DEPTHS
     ]
-    return markdown_table(("depth", *(f"{w:g} d" for w in WIDTHS_DAYS)), rows)
+
+
+def _missed_rows(skies: Sequence[OnSky]) -> list[tuple[str, ...]]:
+    """Return how many events of the ideal observer were missed, a line for each reason."""
+    missed: dict[str, Counter[str]] = {}
+    for on_sky in skies:
+        missed.setdefault(on_sky.sky.population.name, Counter()).update(on_sky.missed)
+    every: Counter[str] = Counter()
+    for own in missed.values():
+        every.update(own)
+    n_ideal = [sum(c.n_ideal for c in of.values()) for of in _by_sources(skies).values()]
+    return [
+        ("found by the ideal observer", *(str(n) for n in n_ideal)),
+        *(
+            (f"missed: {reason}", *(str(own[reason]) for own in missed.values()))
+            for reason, _ in every.most_common()
+        ),
+    ]
 
 
 def events_page(report: EventsReport) -> str:
@@ -169,8 +213,9 @@ def events_page(report: EventsReport) -> str:
     lines = [
         "# Performance of the search for Extreme Scattering Events",
         "",
-        f"`contimg bench-ese` (`make bench-ese`) wrote this page in {report.took_s / 60:.0f} min, "
-        f"in one run on {report.machine}; {versions}.",
+        f"`contimg bench-ese` (`make bench-ese`) wrote this page on {report.machine}; {versions}. "
+        f"The skies took {report.cpu_s / 60:.0f} min of CPU time, with {first.cells[0].n} events "
+        f"of each kind on each of {len(report.skies)} skies.",
         "",
         *markdown_table(("measured", "result", "goal", "met"), goal_rows(report)),
         "",
@@ -195,16 +240,21 @@ def events_page(report: EventsReport) -> str:
         "",
         *markdown_table(SKY_HEADINGS, sky_rows(report.skies)),
         "",
-        f"Events found by the search / by the ideal observer, of {first.cells[0].n} of each kind:",
+        "Events found by the search / by the ideal observer, of all skies of the same sources:",
         "",
+        *markdown_table(
+            ("sources", "depth", "events of each width", *(f"{w:g} d" for w in WIDTHS_DAYS)),
+            _kind_rows(report.skies),
+        ),
+        "",
+        "Why the search missed events that the ideal observer found:",
+        "",
+        *markdown_table(
+            ("", *(name for name in _by_sources(report.skies))), _missed_rows(report.skies)
+        ),
+        "",
+        *_NOTES,
     ]
-    for on_sky, row in zip(report.skies, sky_rows(report.skies), strict=True):
-        lines += [
-            f"### {row[0]}, every {row[1]} d, {row[2]} %, {row[3]} d",
-            "",
-            *_cell_table(on_sky),
-            "",
-        ]
     lines += [
         "## Events once found",
         "",

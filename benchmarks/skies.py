@@ -123,8 +123,9 @@ class Sky:
     def covariance(self, kind: int, mjd: Floats) -> Floats:
         """Return the covariance of ln S, errors included, of a kind of sources by number."""
         watch = self.watch
-        errors = watch.error**2 + watch.own_scatter**2 + watch.epoch_scatter**2
-        return self.population.kinds[kind].covariance(mjd) + errors * np.eye(len(mjd))
+        drift = Kind(((watch.epoch_scatter, max(watch.epoch_days, 1e-9)),))
+        errors = (watch.error**2 + watch.own_scatter**2) * np.eye(len(mjd))
+        return self.population.kinds[kind].covariance(mjd) + drift.covariance(mjd) + errors
 
 
 def with_lenses(curves: LightCurves, events: dict[int, Event]) -> LightCurves:
