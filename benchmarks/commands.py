@@ -161,7 +161,7 @@ def bench_ese(
         bool, typer.Option("--quick", help="A few events on one sky of each population.")
     ] = False,
     events: Annotated[
-        int | None, typer.Option(min=1, help="Events of each kind on each sky (24; quickly 6).")
+        int | None, typer.Option(min=1, help="Events of each kind on each sky (8; quickly 6).")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 1,
     out_dir: Annotated[

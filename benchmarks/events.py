@@ -39,6 +39,8 @@ _DAILY = Watch(n_days=730)
 #: The population of the search's times: one source in twenty varies like an AGN.
 _USUAL = Population("usual", (*(Kind(),) * 209, *AGN_LIKE.kinds[1:]))
 _YEARS_REPLAYED = 4
+#: Sources without an event on each sky, for each event of a kind.
+_ALONE = 20
 
 
 @dataclass(frozen=True)
@@ -46,15 +48,19 @@ class Size:
     """The amount of work."""
 
     n_events: int  #: Events of each kind on each sky.
-    n_alone: int  #: Sources without an event on each sky.
     n_sources: int  #: Sources of the search whose time is measured.
     step_days: int  #: Days between the searches of the replay.
     n_replayed: int  #: Sources of the replay.
     all_skies: bool  #: All skies, or one of each population.
 
+    @property
+    def n_alone(self) -> int:
+        """Sources without an event on each sky."""
+        return _ALONE * self.n_events
 
-FULL = Size(24, 600, 10_000, 3, 48, all_skies=True)
-QUICK = Size(6, 150, 1_000, 30, 12, all_skies=False)
+
+FULL = Size(8, 10_000, 15, 24, all_skies=True)
+QUICK = Size(6, 1_000, 30, 12, all_skies=False)
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ def run_events_bench(size: Size, out_dir: Path, say: Progress, seed: int = 1) ->
     run that was stopped continues there.
     """
     settings = EseSettings()
-    name = f"{size.n_events}-{size.n_alone}-{size.n_sources}-{seed}-{_code()}"
+    name = f"{size.n_events}-{size.n_sources}-{seed}-{_code()}"
     kept = out_dir / name
     kept.mkdir(parents=True, exist_ok=True)
     say("times of a search", 0.0)

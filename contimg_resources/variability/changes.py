@@ -4,7 +4,6 @@ Belongs here: finding and fitting them one after the other, and the evidence for
 the search in many sources (see `ese`), neighbours, names and records (see `candidates`).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -35,10 +34,6 @@ _MOST_OF_FLARES, _FLARES_AT, _RISE_DAYS, _RISE = 0.75, np.linspace(0.3, 2.0, 8),
 #: of ln S.
 _AVERAGED = 3
 OUTLYING, _DECAYS_DAYS, _LEAST_OF_JUMP, _SMALLEST_JUMP = 5.0, (4.0, 10.0, 25.0, 60.0), 25.0, 0.05
-#: An annual wave is fitted to light curves of this length, days, with this number of phases and
-#: this minimum amplitude of ln S.
-_LEAST_FOR_WAVE_DAYS, _YEAR_DAYS, _PHASES, _SMALLEST_WAVE = 500.0, 365.25, 24, 0.01
-LOG: list = []
 #: The error of ln S of measurements that don't count.
 _IGNORED = 1e3
 
@@ -113,17 +108,11 @@ class Source:
             dips = search(logs, self.noises, log_posterior, self.settings)
             jitter = self.noises.grid[log_posterior[0].argmax(), 2]
             jumps = jumps_of(logs, np.full(len(mjd), jitter))
-            others = []
             if jumps.max() > OUTLYING:
-                start_mjd = float(mjd[jumps.argmax()])
-                others.append(self._other(logs, _shapes_of_jumps, start_mjd, _SMALLEST_JUMP))
-            if np.ptp(mjd) >= _LEAST_FOR_WAVE_DAYS:
-                others.append(self._other(logs, _waves, float(mjd[0]), _SMALLEST_WAVE))
-            evidence, factor = max(others, key=lambda other: other[0], default=(0.0, None))
-            LOG.append((evidence, float(dips.score[0]), len(others)))
-            if factor is not None and evidence > max(float(dips.score[0]), _LEAST_OF_JUMP):
-                self.jumps.append(factor)
-                continue
+                evidence, jump = self._jump(logs, float(mjd[jumps.argmax()]))
+                if evidence > max(float(dips.score[0]), _LEAST_OF_JUMP):
+                    self.jumps.append(jump)
+                    continue
             if dips.score[0] < threshold or len(self.dips) == _MOST_EVENTS:
                 break
             place = (float(dips.mid_mjd[0]), float(dips.width_days[0]))
@@ -135,20 +124,14 @@ class Source:
             place = (mid_mjd, width_days)
             self.dips.append(fit_dip(self.mjd, *self.without(), self.noises, place, self.settings))
 
-    def _other(
-        self, logs: LogCurves, shapes: Callable[[Floats], Floats], start_mjd: float, least: float
-    ) -> tuple[float, Floats]:
-        """Return the evidence for the best of some changes since an MJD, and its factor.
-
-        `shapes` returns them at times in days, one a column; `least` is the minimum amplitude of
-        ln S.
-        """
-        fits = self.noises.fit(logs, shapes(logs.mjd - start_mjd))
-        gains = fits.gains(least)
+    def _jump(self, logs: LogCurves, start_mjd: float) -> tuple[float, Floats]:
+        """Return the step or flare that begins at an MJD: its evidence, and its factor."""
+        fits = self.noises.fit(logs, _shapes_of_jumps(logs.mjd - start_mjd))
+        gains = fits.gains(_SMALLEST_JUMP)
         evidence = evidence_for(fits.log_posterior, gains)[0]
         best = int(evidence.argmax())
         likely = (fits.log_posterior[0] + gains[0, best]).argmax()
-        shape = shapes(self.mjd - start_mjd)[:, best]
+        shape = _shapes_of_jumps(self.mjd - start_mjd)[:, best]
         return float(evidence[best]), np.exp(fits.amplitude[0, best, likely] * shape)
 
     def evidence_of(self, dip: DipFit) -> Evidence:
@@ -194,9 +177,3 @@ def _shapes_of_jumps(since_days: Floats) -> Floats:
     after = (since_days >= 0).astype(np.float64)
     flares = [after * np.exp(-np.maximum(since_days, 0.0) / days) for days in _DECAYS_DAYS]
     return np.array([*flares, after, -after]).T
-
-
-def _waves(days: Floats) -> Floats:
-    """Return annual waves of all phases at times in days, one a column."""
-    cycles = days[:, None] / _YEAR_DAYS - np.arange(_PHASES) / _PHASES
-    return np.asarray(np.cos(2.0 * np.pi * cycles))

@@ -20,13 +20,13 @@ from contimg_resources.variability.noise import LogCurves, log_curves, relative
 
 def test_it_counts_and_writes_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sky = Sky(AGN_LIKE, Watch(n_days=200))
-    monkeypatch.setattr(events, "QUICK", Size(4, 24, 24, 400, 4, all_skies=False))
+    monkeypatch.setattr(events, "QUICK", Size(4, 24, 400, 4, all_skies=False))
     monkeypatch.setattr(events, "_skies", lambda _every: [sky])
     for module in (events, events_report):
         monkeypatch.setattr(module, "DEPTHS", (0.3, 0.5))
         monkeypatch.setattr(module, "WIDTHS_DAYS", (20.0, 40.0))
     page = tmp_path / "page.md"
-    assert run(["bench-ese", "--quick", "--page", str(page)]) == 0
+    assert run(["bench-ese", "--quick", "--page", str(page), "--out-dir", str(tmp_path)]) == 0
     text = page.read_text()
     assert text.count("| yes |") + text.count("| no |") == 11
     found, ideal = text.split("| 50 % | ")[1].split(" | ")[0].split(" / ")
