@@ -157,12 +157,8 @@ def bench_sky(
 
 
 def bench_ese(
-    quick: Annotated[
-        bool, typer.Option("--quick", help="A few events on one sky of each population.")
-    ] = False,
-    events: Annotated[
-        int | None, typer.Option(min=1, help="Events of each kind on each sky (8; quickly 6).")
-    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="One sky of each population.")] = False,
+    events: Annotated[int, typer.Option(min=1, help="Events of each kind on each sky.")] = 6,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 1,
     out_dir: Annotated[
         Path,
@@ -184,8 +180,7 @@ def bench_ese(
     from benchmarks.events import FULL, QUICK, run_events_bench
     from benchmarks.events_report import SKY_HEADINGS, events_page, goal_rows, sky_rows
 
-    size = QUICK if quick else FULL
-    size = replace(size, n_events=events or size.n_events)
+    size = replace(QUICK if quick else FULL, n_events=events)
     with progress("bench-ese") as say:
         report = run_events_bench(size, out_dir.absolute(), say, seed)
     if page is not None:

@@ -59,7 +59,7 @@ class Size:
         return _ALONE * self.n_events
 
 
-FULL = Size(8, 10_000, 15, 24, all_skies=True)
+FULL = Size(6, 10_000, 15, 24, all_skies=True)
 QUICK = Size(6, 1_000, 30, 12, all_skies=False)
 
 

@@ -7,6 +7,7 @@ Mosaics roll by half their width, so a source is in two or three mosaics of a tr
 data: counting each as an independent epoch would bias every variability metric.
 """
 
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,6 +51,7 @@ FORMAT = ParquetFormat(
     later=("integrated_flux_jy", "integrated_error_jy"),
 )
 _CODED = ("source_id", "epoch")
+_NOT_IN_CURVES = ("transit_mjd", "n_mosaics")
 #: Greenwich mean sidereal time at 2000-01-01 12:00, degrees (Meeus, Astronomical Algorithms, 12.4).
 _GMST_2000_DEG = 280.460_618_37
 _MJD_2000 = 51_544.5
@@ -245,30 +247,31 @@ def read_points(
     tables = []
     for day in days_between(root, start_mjd, end_mjd):
         path = points_path(root, day)
-        if damaged is None:
-            tables.append(FORMAT.read(path, read_dictionary=_CODED)[0])
-        else:
-            with rejecting(damaged, path.name):
-                tables.append(FORMAT.read(path, read_dictionary=_CODED)[0])
+        with nullcontext() if damaged is None else rejecting(damaged, path.name):
+            table = FORMAT.read(path, read_dictionary=_CODED)[0]
+            tables.append(table.drop_columns(list(_NOT_IN_CURVES)))
     if not tables:
         return _as_curves(FORMAT.no_rows(), np.empty(0, np.int64), np.empty(0, np.str_))
     together = pa.concat_tables(tables).unify_dictionaries()
+    del tables, table
     # Sorting by number is faster than by name: names are long and measurements are many.
     coded = together["source_id"].combine_chunks()
     names = np.asarray(coded.dictionary.to_pylist(), np.str_)
     rank = np.empty(len(names), np.int64)
     rank[np.argsort(names)] = np.arange(len(names))
     source = rank[coded.indices.to_numpy(zero_copy_only=False)]
-    mid_mjd = together["mid_mjd"].to_numpy()
-    order = np.lexsort((mid_mjd, source))
-    epochs = together["epoch"].combine_chunks()
-    keys = np.asarray(epochs.dictionary.to_pylist(), np.str_)
-    columns = {
-        name: together[name].to_numpy()[order]
-        for name, (kind, _) in FORMAT.columns.items()
-        if kind != "string"
-    }
-    columns["epoch"] = keys[epochs.indices.to_numpy(zero_copy_only=False)[order]]
+    order = np.lexsort((together["mid_mjd"].to_numpy(), source))
+    columns: dict[str, NDArray[Any]] = {}
+    # Each column is freed before the next one is sorted, to limit the memory.
+    for name in together.column_names:
+        if FORMAT.columns[name][0] != "string":
+            columns[name] = together[name].to_numpy()[order]
+        elif name == "epoch":
+            epochs = together[name].combine_chunks()
+            keys = np.asarray(epochs.dictionary.to_pylist(), np.str_)
+            columns[name] = keys[epochs.indices.to_numpy(zero_copy_only=False)[order]]
+            del epochs
+        together = together.drop_columns([name])
     return _as_curves(columns, source[order], np.sort(names))
 
 
