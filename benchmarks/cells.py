@@ -5,7 +5,9 @@ Belongs here: injecting, searching, counting. Doesn't: which skies (see `events`
 
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,7 +16,9 @@ from benchmarks.skies import Sky, any_shape, with_lenses
 from contimg_resources.products.events import CandidateRecord
 from contimg_resources.settings import EseSettings
 from contimg_resources.simulation.light_curves import Event
-from contimg_resources.variability.candidates import search_candidates
+from contimg_resources.variability.candidates import Rejected, search_candidates
+
+_Dip = TypeVar("_Dip", CandidateRecord, Rejected)
 
 #: A UTC day (integer MJD) after all observations.
 DAY = 64_000
@@ -35,19 +39,28 @@ class Cell:
     n_found: int  #: Events that the search found.
     n_ideal: int  #: Events that the ideal observer found.
     n_only_ideal: int  #: Those of them that the search missed.
+    #: Events found by a search that knows the noises of the population, but not which source has
+    #: which; None if they aren't noises of the search.
+    n_informed: int | None
     n_in_progress: int  #: Found events whose state is still in progress.
     #: Measured less true depth and epoch of minimum (days), and their errors, of each found event.
     off: tuple[tuple[float, float, float, float], ...]
 
     def plus(self, other: "Cell") -> "Cell":
         """Return the sum with the same kind of event on another sky."""
+        informed = None
+        if self.n_informed is not None and other.n_informed is not None:
+            informed = self.n_informed + other.n_informed
         return Cell(
             self.depth,
             self.width_days,
-            *(
-                getattr(self, name) + getattr(other, name)
-                for name in ("n", "n_found", "n_ideal", "n_only_ideal", "n_in_progress", "off")
-            ),
+            self.n + other.n,
+            self.n_found + other.n_found,
+            self.n_ideal + other.n_ideal,
+            self.n_only_ideal + other.n_only_ideal,
+            informed,
+            self.n_in_progress + other.n_in_progress,
+            self.off + other.off,
         )
 
 
@@ -102,17 +115,15 @@ def measure_sky(
     curves = every.only(number < n_searched)
     curves = with_lenses(curves, {i: e for i, e in enumerate(events) if e is not None})
     result = search_candidates(curves, settings, DAY, threshold=noise.threshold)
-    near: dict[str, CandidateRecord] = {}
-    reasons: dict[str, str] = {}
     of_source = dict(zip(curves.source_id.tolist(), events, strict=True))
-    for dip in (*result.candidates, *result.rejected):
-        event = of_source[dip.source_id]
-        if event is None or abs(dip.mid_mjd - event.mid_mjd) > event.width_days:
-            continue
-        if isinstance(dip, CandidateRecord):
-            near.setdefault(dip.source_id, dip)
-        else:
-            reasons.setdefault(dip.source_id, str(dip.outcome))
+    near = _near(result.candidates, of_source)
+    reasons = {name: str(dip.outcome) for name, dip in _near(result.rejected, of_source).items()}
+    informed = None
+    if (noises := sky.noises()) is not None:
+        without = every.only(~has_event & (number < n_searched))
+        known = search_candidates(without, settings, DAY, noises=noises)
+        known = search_candidates(curves, settings, DAY, noises=noises, threshold=known.threshold)
+        informed = _near(known.candidates, of_source)
     observer = IdealObserver(sky, curves.mid_mjd[curves.of(0)], settings)
     least = observer.threshold(every.only(~has_event), kinds[~has_event])
     places = np.array([(e.mid_mjd, e.width_days) if e else (0.0, -1.0) for e in events])
@@ -141,6 +152,7 @@ def measure_sky(
                 len(told),
                 int(sum(ideal[i] for i, _ in own)),
                 len(only_ideal),
+                None if informed is None else len(informed.keys() & names.values()),
                 sum(c.state.value == "in progress" for c, _ in told),
                 tuple(off),
             )
@@ -156,3 +168,13 @@ def measure_sky(
         dict(missed),
         time.process_time() - began_s,
     )
+
+
+def _near(dips: Sequence[_Dip], of_source: Mapping[str, Event | None]) -> dict[str, _Dip]:
+    """Return the first dip of each source within a width of the event in it."""
+    near: dict[str, _Dip] = {}
+    for dip in dips:
+        event = of_source[dip.source_id]
+        if event is not None and abs(dip.mid_mjd - event.mid_mjd) <= event.width_days:
+            near.setdefault(dip.source_id, dip)
+    return near
