@@ -16,7 +16,7 @@ from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -119,7 +119,7 @@ def run_events_bench(size: Size, out_dir: Path, say: Progress, seed: int = 1) ->
     measured: dict[int, OnSky] = {}
     again = _read(kept / "replay.json", Replay)
     with ProcessPoolExecutor(cores, get_context("spawn"), _one_core) as pool:
-        at_work: dict[Future[OnSky] | Future[Replay], int] = {}
+        at_work: dict[Future[Any], int] = {}
         for number, sky in enumerate(skies):
             done = _read(kept / f"sky-{number}.json", OnSky)
             if done is not None:
