@@ -72,6 +72,8 @@ class Times:
     n_fitted: int  #: Candidates and rejected dips.
     search_s: float  #: Time of the search, seconds.
     search_cpu_s: float  #: Its CPU time, seconds.
+    #: CPU time of its main thread, seconds: the time of the search when no other work is running.
+    main_cpu_s: float
     measures_s: float  #: Time of reading the measurements, a file a day, and their metrics.
     memory_gb: float  #: Highest memory of the process.
 
@@ -216,7 +218,11 @@ def _times(root: Path, n_sources: int, settings: EseSettings) -> Times:
     curves = read_points(root)
     measure_variability(curves, VariabilitySettings(), DAY)
     measures_s = time.perf_counter() - began_s
-    began_s, began_cpu_s = time.perf_counter(), time.process_time()
+    began_s, began_cpu_s, began_main_s = (
+        time.perf_counter(),
+        time.process_time(),
+        time.thread_time(),
+    )
     found = candidates.search_candidates(curves, settings, DAY)
     return Times(
         n_sources,
@@ -224,6 +230,7 @@ def _times(root: Path, n_sources: int, settings: EseSettings) -> Times:
         len(found.candidates) + len(found.rejected),
         time.perf_counter() - began_s,
         time.process_time() - began_cpu_s,
+        time.thread_time() - began_main_s,
         measures_s,
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
     )

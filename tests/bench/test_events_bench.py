@@ -30,7 +30,7 @@ def test_it_counts_and_writes_its_page(tmp_path: Path, monkeypatch: pytest.Monke
     command += ["--out-dir", str(tmp_path / "parts")]
     assert run(command) == 0
     text = page.read_text()
-    assert text.count("| yes |") + text.count("| no |") == 12
+    assert text.count("| yes |") + text.count("| no |") == 13
     n, found_and_ideal = text.split("| 50 % | ")[1].split(" | ")[:2]
     found, ideal = found_and_ideal.split(" / ")
     assert n == "4"
