@@ -5,7 +5,7 @@ Doesn't: the definitions themselves.
 """
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dagster as dg
@@ -40,6 +40,33 @@ _MODULES = (
 )
 
 
+#: Pages of the documentation, and views of the dashboard, by group of assets.
+_PAGES = {
+    "arrival": ("concepts", "observations"),
+    "calibration": ("registry", "calibration"),
+    "imaging": ("concepts", "quality"),
+    "mosaics": ("photometry", "mosaics"),
+    "photometry": ("photometry", "sources"),
+    "variability": ("variability", "candidates"),
+    "export": ("dashboard", "tonight"),
+    "log": ("operations", "tonight"),
+    "reprocessing": ("operations", "observations"),
+}
+
+
+def _linking(settings: Settings) -> Callable[[dg.AssetSpec], dg.AssetSpec]:
+    """Return a function that adds links to the documentation and the dashboard to a description."""
+    docs, dashboard = settings.docs_url, settings.alerts.dashboard_url
+
+    def linked(spec: dg.AssetSpec) -> dg.AssetSpec:
+        page, view = _PAGES[spec.group_name or ""]
+        links = [f"Documentation: [{page}]({docs}{page}/)" if docs else f"Documentation: `{page}`"]
+        links += [f"dashboard: [{view}]({dashboard}#/{view})"] if dashboard else []
+        return spec.replace_attributes(description=f"{spec.description}\n\n{'; '.join(links)}.")
+
+    return linked
+
+
 def build_defs(
     resource_overrides: Mapping[str, Any] | None = None, settings: Settings | None = None
 ) -> dg.Definitions:
@@ -54,9 +81,15 @@ def build_defs(
     """
     known = settings or load_settings()
     pace = known.sensors
+    found = dg.load_definitions_from_modules(_MODULES)
+    assets = [a for a in found.assets or () if isinstance(a, dg.AssetsDefinition | dg.AssetSpec)]
     return dg.Definitions.merge(
-        dg.load_definitions_from_modules(
-            _MODULES,
+        dg.Definitions(
+            assets=dg.map_asset_specs(_linking(known), assets),
+            asset_checks=found.asset_checks,
+            jobs=found.jobs,
+            schedules=found.schedules,
+            sensors=found.sensors,
             resources={**RESOURCES, **(resource_overrides or {})},
             executor=jobs.executor,
         ),

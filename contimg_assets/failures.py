@@ -6,7 +6,7 @@ Doesn't: deciding what is transient (see `contimg_resources.core.errors`), nor a
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +19,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from contimg_resources.core.disk_space import FULL, REFUSED
 from contimg_resources.core.errors import ContimgError, RunSuperseded
+from contimg_resources.imaging.acceptance import Verdict
 
 #: The steps of the jobs of observations, in their order.
 _STEPS_OF_JOBS = {
@@ -123,6 +124,25 @@ def _fail(
     if transient:
         raise dg.RetryRequested(MAX_RETRIES, RETRY_DELAY_S) from failure
     raise failure from error
+
+
+def stop_at_failed_checks(verdicts: Iterable[Verdict]) -> None:
+    """Fail the step whose product failed a blocking check, with the check's figure and limit.
+
+    Dagster's own failure names the check alone.
+
+    Raises
+    ------
+    dagster.Failure
+        If a check failed.
+    """
+    failed = [verdict for verdict in verdicts if not verdict.passed]
+    if failed:
+        raise dg.Failure(
+            description="; ".join(f"check {v.name} failed: {v.words}" for v in failed),
+            metadata={_ERROR: "CheckFailed", _CAUSE: Cause.ITS_OWN.value},
+            allow_retries=False,
+        )
 
 
 def failed_steps(context: dg.RunFailureSensorContext) -> list[FailedStep]:

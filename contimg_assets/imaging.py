@@ -6,9 +6,16 @@ import dagster as dg
 
 from contimg_assets.calibration import calibrated_ms
 from contimg_assets.descriptions import describe_image
-from contimg_assets.failures import told_to_dagster
+from contimg_assets.failures import stop_at_failed_checks, told_to_dagster
 from contimg_assets.partitions import observation_key, observation_mjd
-from contimg_assets.telling import check_result, content_version, dashboard_link, log_progress
+from contimg_assets.telling import (
+    check_result,
+    checks_on_top,
+    content_version,
+    dashboard_link,
+    dashboard_picture,
+    log_progress,
+)
 from contimg_resources.steps.imaging import image_observation
 from contimg_resources.steps.resource import uses
 from contimg_resources.steps.workshop import Workshop
@@ -60,9 +67,12 @@ def image_5min(
         )
         yield dg.MaterializeResult(
             metadata={
+                **checks_on_top(imaged.verdicts),
+                **dashboard_picture(workshop.settings, key),
                 **describe_image(imaged),
                 **dashboard_link(workshop.settings, f"observations/{key}"),
             },
             data_version=content_version(*imaged.checksums),
             check_results=[check_result(verdict) for verdict in imaged.verdicts],
         )
+        stop_at_failed_checks(imaged.verdicts)

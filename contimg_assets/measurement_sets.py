@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import dagster as dg
 
 from contimg_assets.descriptions import describe_measurement_set
-from contimg_assets.failures import told_to_dagster
+from contimg_assets.failures import stop_at_failed_checks, told_to_dagster
 from contimg_assets.partitions import observation_key, observation_mjd
-from contimg_assets.telling import check_result, content_version, log_progress
+from contimg_assets.telling import check_result, checks_on_top, content_version, log_progress
 from contimg_resources.core.errors import UnreadableObservation
 from contimg_resources.steps.converting import make_measurement_set
 from contimg_resources.steps.resource import uses
@@ -71,7 +71,8 @@ def measurement_set(
         for note in made.observation.notes:
             context.log.warning(note)
         yield dg.MaterializeResult(
-            metadata=describe_measurement_set(made),
+            metadata={**checks_on_top([made.verdict]), **describe_measurement_set(made)},
             data_version=content_version(made.observation.signature),
             check_results=[check_result(made.verdict)],
         )
+        stop_at_failed_checks([made.verdict])

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import dagster as dg
 
 from contimg_assets.descriptions import describe_mosaic
-from contimg_assets.failures import told_to_dagster
+from contimg_assets.failures import stop_at_failed_checks, told_to_dagster
 from contimg_assets.imaging import image_5min
 from contimg_assets.partitions import mosaic_key_of, mosaic_mjd
-from contimg_assets.telling import check_result, content_version, log_progress
+from contimg_assets.telling import check_result, checks_on_top, content_version, log_progress
 from contimg_resources.steps.mosaicking import mosaic_observations
 from contimg_resources.steps.resource import uses
 from contimg_resources.steps.workshop import Workshop
@@ -54,7 +54,8 @@ def mosaic_60min(
             workshop, key, run_id=context.run.run_id, progress=log_progress(context)
         )
         yield dg.MaterializeResult(
-            metadata=describe_mosaic(made),
+            metadata={**checks_on_top(made.verdicts), **describe_mosaic(made)},
             data_version=content_version(made.record.checksum),
             check_results=[check_result(verdict) for verdict in made.verdicts],
         )
+        stop_at_failed_checks(made.verdicts)

@@ -14,7 +14,7 @@ from contimg_assets.partitions import (
     observation_key,
     observation_mjd,
 )
-from contimg_assets.telling import check_result, content_version, log_progress
+from contimg_assets.telling import check_result, checks_on_top, content_version, log_progress
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.steps.photometry import Measured, Unmeasured, measure_image, measure_mosaic
 from contimg_resources.steps.resource import uses
@@ -70,7 +70,7 @@ def _measure(
         elif spectra:
             verdicts.append(spectra.verdict)
         yield dg.MaterializeResult(
-            metadata=describe_measured(measured, spectra),
+            metadata={**checks_on_top(verdicts), **describe_measured(measured, spectra)},
             data_version=content_version(measured.record.checksum),
             check_results=[check_result(verdict) for verdict in verdicts],
         )

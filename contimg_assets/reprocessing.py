@@ -7,10 +7,12 @@ Doesn't: choosing observations (see `contimg_resources.steps.reprocessing`).
 import json
 import subprocess
 import sys
+from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import dagster as dg
+from pydantic import Field
 
 from contimg_assets.descriptions import describe_reprocessed
 from contimg_assets.failures import told_to_dagster
@@ -27,11 +29,19 @@ from contimg_resources.steps.workshop import Workshop
 _TIMEOUT_S = 300.0
 
 
+def _choices(what: str, names: type[StrEnum]) -> str:
+    """Return a description for the Launchpad, with the names that the configuration accepts."""
+    return f"{what}: {', '.join(name.name for name in names)}."
+
+
 class ReprocessConfig(dg.Config):
     """Selection of observations of the day, and the first step."""
 
-    only: Which = Which.ALL
-    step: Step = Step.CALIBRATED_MS
+    only: Which = Field(Which.ALL, description=_choices("Observations to reprocess", Which))
+    step: Step = Field(
+        Step.CALIBRATED_MS,
+        description=_choices("First step to repeat; all later steps follow", Step),
+    )
 
 
 @dg.asset(
@@ -49,9 +59,10 @@ def reprocessed_day(
     """Reprocess the observations of a UTC day: materialize the day, or a range of days.
 
     Launches one backfill for each day, which the Backfills page shows and can cancel as a whole. By
-    default every observation is calibrated and imaged; the config's `only` (ALL, MISSING, FAILED,
-    STALE) and `step` (CALIBRATED_MS, IMAGE_5MIN) select others. Observations that can't be made now
-    are left out and listed.
+    default every observation is calibrated and imaged; *Launchpad* and *Scaffold all default
+    config* give a form with `only` (ALL, MISSING, FAILED, STALE) and `step` (MEASUREMENT_SET,
+    CALIBRATED_MS, IMAGE_5MIN), and the dashboard has one in its list of observations. Observations
+    that can't be made now are left out and listed.
     """
     with told_to_dagster():
         day = context.partition_key

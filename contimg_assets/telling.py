@@ -7,13 +7,15 @@ Doesn't: deciding or measuring anything.
 import base64
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from contimg_resources.casa import Progress
+from contimg_resources.core.plain_text import plain_line
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.imaging.preview import preview_address
 from contimg_resources.settings import Settings
@@ -23,6 +25,13 @@ MAX_SHOWN_CHARS = 999
 
 #: Dagster keeps every event twice; of a larger picture only the path is shown.
 MAX_PICTURE_BYTES = 15_000
+
+#: Width of a picture from the dashboard.
+_SHARP_PIXELS = 720
+
+#: Space for a line that names the number of left-out checks.
+_MORE_CHARS = 30
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&])")
 
 #: A step logs again when its message changes or this much more of it is done.
 _PROGRESS_STEP = 0.25
@@ -61,6 +70,30 @@ def check_result(verdict: Verdict) -> dg.AssetCheckResult:
     )
 
 
+def checks_on_top(verdicts: Sequence[Verdict]) -> dict[str, dg.MarkdownMetadataValue]:
+    """Return metadata with the result of each check, failed ones first, for the top of the page.
+
+    Each has the value found and the limit. The page shows them immediately, so that those of passed
+    checks are left out where there is no space.
+    """
+    ordered = sorted(verdicts, key=lambda v: (v.passed, v.evaluated))
+    lines = [
+        f"- {'passed' if v.passed else '**FAILED**'}, {_literal(f'{v.name}: {v.words}')}"
+        for v in ordered
+    ]
+    n_shown = len(lines)
+    while n_shown > 1 and len("\n".join(lines[:n_shown])) > MAX_SHOWN_CHARS - _MORE_CHARS:
+        n_shown -= 1
+    more = [f"- and {len(lines) - n_shown} more checks"] if n_shown < len(lines) else []
+    text = "\n".join([*lines[:n_shown], *more])
+    return {"checks": dg.MetadataValue.md(text[:MAX_SHOWN_CHARS])} if verdicts else {}
+
+
+def _literal(text: str) -> str:
+    """Return text that Markdown shows as it is, on one line."""
+    return _MARKDOWN.sub(r"\\\1", plain_line(text))
+
+
 def preview(png: Path, caption: str) -> dg.MarkdownMetadataValue:
     """Return a small picture that the partition page shows immediately.
 
@@ -91,6 +124,17 @@ def dashboard_link(settings: Settings, view: str) -> dict[str, dg.UrlMetadataVal
     """Return the link to a view of the dashboard (``observations/KEY``), if its address is set."""
     address = settings.alerts.dashboard_url
     return {"dashboard": dg.MetadataValue.url(f"{address}#/{view}")} if address else {}
+
+
+def dashboard_picture(settings: Settings, key: str) -> dict[str, dg.MarkdownMetadataValue]:
+    """Return a sharp picture of an observation, if the dashboard's address is set.
+
+    The browser loads it from the dashboard, since Dagster stores small pictures only.
+    """
+    if not (address := settings.alerts.dashboard_url):
+        return {}
+    place = f"{address}api/observations/{key}/image.webp?width={_SHARP_PIXELS}"
+    return {"picture": dg.MetadataValue.md(f"![{key}]({place})")}
 
 
 def listed(rows: Iterable[Mapping[str, Any]]) -> dg.TableMetadataValue | str:

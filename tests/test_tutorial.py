@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ FASTER = {
     "CONTIMG_CALIBRATION__PLOTMS": "false",
     "CONTIMG_IMAGING__CELL_ARCSEC": "12",
     "CONTIMG_IMAGING__IMAGE_SIZE": "960",
+    "CONTIMG_IMAGING__SUB_BANDS": "0",
 }
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -35,6 +37,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Follow the tutorial; return its state directory and what its commands printed."""
     root = tmp_path_factory.mktemp("tutorial")
     script = "".join(blocks("bash")).replace("/tmp/contimg-tutorial", str(root / "state"))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        script = script.replace("8421", str(free.getsockname()[1]))
     (root / "python.py").write_text("".join(blocks("python")))
     script += f"python3 {root / 'python.py'}\n"
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -67,6 +71,11 @@ def test_it_ends_in_a_candidate_that_somebody_marked(done: tuple[Path, str]) -> 
         assert "follow up" in set(candidates["mark"])
         assert str(candidates["id"][0]) in printed
     assert "epochs, faintest" in printed
+    # What pyvo found: mosaics at the candidate, and its light curve with units.
+    found = re.search(r"(\d+) mosaics, (\d+) measurements in mJy", printed)
+    assert found
+    assert int(found[1]) > 80
+    assert int(found[2]) > 80
 
 
 def test_the_ids_in_it_are_those_of_its_night(done: tuple[Path, str]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.core.arrays import Bools, Floats
-from contimg_resources.imaging.matching import ReferenceSource
+from contimg_resources.imaging.model import ReferenceSource
 
 #: The numbers of a source.
 NUMBERS = (

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from contimg_resources.catalogues.columns import ROLES, Choice, Choices, Given, choose
 from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.core.errors import CatalogueError, TableError
+from contimg_resources.imaging.model import position_angle_deg
 from contimg_resources.tables.model import Table, column_of
 from contimg_resources.tables.positions import directions, frame_of, with_joined_position
 from contimg_resources.tables.reading import read_table
@@ -47,7 +48,8 @@ class SourceRows:
     spectral_index: Floats  #: ``S ~ nu^spectral_index``; NaN where unknown.
     major_arcsec: Floats  #: Major axis (FWHM); NaN where unknown or an upper limit.
     minor_arcsec: Floats  #: Minor axis (FWHM); NaN where unknown or an upper limit.
-    angle_deg: Floats  #: Position angle; NaN where unknown or an upper limit.
+    #: Position angle, from north through east, in [-90, 90); NaN where unknown or an upper limit.
+    angle_deg: Floats
     duplicate: Floats  #: Flags of the survey; NaN where it has none.
     quality: Floats  #: Flags of the survey; NaN where it has none.
     #: `absent`, `wrong`: By role (``position`` for both coordinates): rows without a value, and
@@ -166,7 +168,7 @@ class _Values:
             spectral_index=index,
             major_arcsec=sizes["major"],
             minor_arcsec=sizes["minor"],
-            angle_deg=sizes["angle"],
+            angle_deg=position_angle_deg(sizes["angle"]),
             duplicate=duplicate,
             quality=quality,
             absent=self.absent,

@@ -39,7 +39,10 @@ FORMAT = ParquetFormat(
         "spectral_index": ("double", "S ~ nu^spectral_index; NaN: unknown"),
         "major_arcsec": ("double", "major axis, FWHM, arcsec; NaN: unknown or a limit"),
         "minor_arcsec": ("double", "minor axis, FWHM, arcsec; NaN: unknown or a limit"),
-        "angle_deg": ("double", "position angle, east of north, degrees; NaN: unknown"),
+        "angle_deg": (
+            "double",
+            "position angle, north through east, -90 to 90 degrees; NaN: unknown",
+        ),
         "variable": ("bool", "known to vary"),
         "healpix": ("int64", "HEALPix pixel of order 10, nested"),
     },
@@ -109,6 +112,29 @@ class Catalogue:
         away = np.linalg.norm(unit_vectors(found.ra_deg, found.dec_deg) - middle, axis=-1)
         near = away <= 2 * np.sin(0.5 * np.radians(radius_deg)) * (1 + 1e-12)
         return found.select(near & (found.flux_jy >= min_flux_jy))
+
+    def named(self, name: str) -> CatalogueSources:
+        """Return the sources of a name or id, ignoring case and blanks."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        wanted = "".join(name.split()).lower()
+        groups = []
+        for group in range(self._file.num_row_groups):
+            try:
+                names = self._file.read_row_group(group, columns=["source_id", "name"])
+            except Exception as error:  # pyarrow raises many kinds of exception
+                raise self._damaged(error) from error
+            plain = [pc.utf8_lower(pc.replace_substring(c, " ", "")) for c in names.columns]
+            if any(pc.any(pc.equal(column, pa.scalar(wanted))).as_py() for column in plain):
+                groups.append(group)
+        found = self._read(groups)
+        both = zip(found.source_id.tolist(), found.name.tolist(), strict=True)
+        return found.select(
+            np.array(
+                [wanted in ("".join(n.split()).lower() for n in names) for names in both], bool
+            )
+        )
 
     def strip(
         self,

@@ -65,22 +65,22 @@ def dashboard(
         typer.Option(help="Address to listen on; by default only this machine has access."),
     ] = "127.0.0.1",
     read_only: Annotated[
-        bool, typer.Option("--read-only", help="Let nobody mark candidates in the browser.")
+        bool, typer.Option("--read-only", help="Let nobody change anything in the browser.")
     ] = False,
 ) -> None:
     """Serve the dashboard: the night, the sky, light curves and candidates, until Ctrl-C.
 
     The dashboard shows the documents from `contimg export` and checks for a newer export every
-    minute; it needs no running platform. Candidates are marked in the browser: on this computer by
-    its user, through a proxy or with tokens by others (settings `dashboard.*`); who marked what is
-    in `logs/vetting.log` of the state directory. With `--dir` or `--read-only` nobody marks.
-    The command writes the dashboard's
-    files beside the documents, so that any web server can serve that directory instead. Exit code 1
-    when there is no export yet.
+    minute; it needs no running platform. Candidates are marked, sources tagged and days reprocessed
+    in the browser: on this computer by its user, through a proxy or with tokens by others (settings
+    `dashboard.*`); `logs/vetting.log` of the state directory records who did what. With `--dir` or
+    `--read-only` nobody does. The command writes the dashboard's files beside the documents, so
+    that any web server can serve that directory instead. Exit code 1 when there is no export yet.
 
     Example: `contimg dashboard --state /data/contimg --port 8000`
     """
     from contimg_resources.cli.platform import running_address
+    from contimg_resources.cli.reprocess import day_launcher
     from contimg_resources.dashboard.programs import open_programs
     from contimg_resources.dashboard.serving import DashboardServer, install_dashboard
 
@@ -94,7 +94,11 @@ def dashboard(
         []
         if directory
         else open_programs(
-            settings, host, marks=not read_only, dagster=lambda: running_address(settings.state)
+            settings,
+            host,
+            marks=not read_only,
+            dagster=lambda: running_address(settings.state),
+            launcher=day_launcher(settings),
         )
     )
     with suppress(KeyboardInterrupt), DashboardServer(shown, host, port, programs) as server:

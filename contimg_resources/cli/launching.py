@@ -44,11 +44,12 @@ def launch_job(
     partition: str | None = None,
     partitions: tuple[str, str] | None = None,
     assets: Sequence[str] = (),
+    config: Mapping[str, Any] | None = None,
 ) -> str:
     """Start a run of a job and return its id.
 
     `partitions` are the first and last of a range, which becomes one run; all assets of the job are
-    materialized by default.
+    materialized by default; `config` is the run's.
 
     Raises
     ------
@@ -77,6 +78,7 @@ def launch_job(
     params = {
         "selector": selector,
         "mode": "default",
+        "runConfigData": dict(config or {}),
         "executionMetadata": {"tags": [{"key": k, "value": v} for k, v in tags.items()]},
     }
     launched = graphql.query(_LAUNCH, {"params": params})["launchRun"]

@@ -4,6 +4,7 @@ Belongs here: arguments and output. Doesn't: choosing observations, GraphQL.
 """
 
 from collections.abc import Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from contimg_resources.cli.platform import running_address
 from contimg_resources.core.errors import PlatformError
 
 if TYPE_CHECKING:
+    from contimg_resources.dashboard.reprocessing import Launcher
     from contimg_resources.settings import Settings
     from contimg_resources.steps.reprocessing import Chosen
     from contimg_resources.steps.workshop import Workshop
@@ -103,6 +105,37 @@ def reprocess(
     if not keys:
         remark(f"no observation to make again ({only})")
         raise typer.Exit(1)
+
+
+def day_launcher(settings: "Settings") -> "Launcher":
+    """Return the means by which the dashboard reprocesses a day: the asset `reprocessed_day`."""
+    from contimg_resources.dashboard.reprocessing import Launcher
+    from contimg_resources.steps.reprocessing import Step, Which
+
+    def address() -> str | None:
+        return running_address(settings.state) or settings.dashboard.dagster_url
+
+    def launch(day: date, only: str, step: str) -> str:
+        from contimg_resources.cli.graphql import GraphQL
+        from contimg_resources.cli.launching import launch_job
+
+        if (place := address()) is None:
+            raise PlatformError(f"no platform runs on {settings.state}: start one (contimg up)")
+        place = place.rstrip("/")
+        asset = "reprocessed_day"
+        chosen = {"only": Which(only).name, "step": Step(step).name}
+        run_id = launch_job(
+            GraphQL(place),
+            "__ASSET_JOB",
+            partition=day.isoformat(),
+            assets=[asset],
+            config={"ops": {asset: {"config": chosen}}},
+        )
+        return f"{place}/runs/{run_id}"
+
+    return Launcher(
+        settings.first_day, tuple(Which), tuple(Step), lambda: address() is not None, launch
+    )
 
 
 def _solved(address: str, backfill_id: str, workshop: "Workshop") -> dict[str, Any]:

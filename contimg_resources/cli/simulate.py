@@ -19,7 +19,13 @@ from contimg_resources.cli.console import (
     remark,
 )
 from contimg_resources.cli.given import given_settings
-from contimg_resources.simulation.spec import FileFormat, RfiSpec, Size
+from contimg_resources.simulation.spec import (
+    Conditions,
+    FileFormat,
+    Preset,
+    RfiSpec,
+    Size,
+)
 
 
 def simulate(
@@ -55,7 +61,14 @@ def simulate(
         float | None, typer.Option(help="Simulate the first transit after this MJD.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 1,
-    rfi: Annotated[bool, typer.Option("--rfi", help="Add RFI.")] = False,
+    preset: Annotated[
+        Preset,
+        typer.Option(
+            help="`kind`: isolated points, equal dishes; `realistic`: blends, doubles and faint "
+            "sources, pointing errors, refraction, faults, faster drifts and RFI."
+        ),
+    ] = Preset.KIND,
+    rfi: Annotated[bool, typer.Option("--rfi", help="Add RFI to the preset `kind`.")] = False,
     dead: Annotated[
         list[str] | None, typer.Option(help="Name of an antenna without signal; repeatable.")
     ] = None,
@@ -86,13 +99,17 @@ def simulate(
     from contimg_resources.steps.workshop import open_casa
 
     settings = given_settings()
+    conditions = Conditions.of(preset)
     night = NightSpec(
         size=size,
         seed=seed,
         calibrator=calibrator,
         n_targets=targets,
         n_targets_before=targets_before,
-        rfi=RfiSpec() if rfi else None,
+        sky=conditions.sky,
+        gains=conditions.gains,
+        rfi=RfiSpec() if rfi and conditions.rfi is None else conditions.rfi,
+        effects=conditions.effects,
         dead_antennas=tuple(dead or ()),
         weight_spectrum=weight_spectrum,
     )

@@ -15,7 +15,8 @@ from contimg_resources.cli.given import given_settings, opened_workshop
 from contimg_resources.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from contimg_resources.products.events import CandidateRecord
+    from contimg_resources.products.annotations import Annotations
+    from contimg_resources.products.events import CandidateRecord, Subject
     from contimg_resources.variability.model import Variability
 
 candidates = typer.Typer(help="Candidates for Extreme Scattering Events: list, show and mark them.")
@@ -87,9 +88,12 @@ def variability(
         )
         return
     table = measured.table
+    annotations = workshop.products.annotations.present()
     floor = table.facts.systematic_floor
     n_sources = sum(map(len, tables))
-    print_metrics(lines, "Sources" if every else f"Sources flagged as variable, of {n_sources}")
+    print_metrics(
+        lines, "Sources" if every else f"Sources flagged as variable, of {n_sources}", annotations
+    )
     remark(
         f"systematic error floor {floor:.3f} from {table.facts.n_references} reference sources"
         if math.isfinite(floor)
@@ -98,7 +102,9 @@ def variability(
     )
     remark(f"plot: {measured.png}")
     marks = workshop.products.events.last_marks()
-    print_candidates(searched.candidates, {name: m.mark.value for name, m in marks.items()})
+    print_candidates(
+        searched.candidates, {name: m.mark.value for name, m in marks.items()}, annotations
+    )
     remark(searched.words)
 
 
@@ -115,8 +121,9 @@ def list_(
     """
     from contimg_resources.products.events import CandidateState, Mark
 
-    events = opened_workshop(given_settings()).products.events
-    marks = events.last_marks()
+    products = opened_workshop(given_settings()).products
+    events = products.events
+    marks, annotations = events.last_marks(), products.annotations.present()
     shown = [
         c
         for c in events.list_candidates()
@@ -127,26 +134,34 @@ def list_(
         )
     ]
     if as_json:
-        print_json([{"candidate": c, "mark": marks.get(c.id)} for c in shown])
+        print_json(
+            [
+                {"candidate": c, "mark": marks.get(c.id), **_of_candidate(annotations, c.id)}
+                for c in shown
+            ]
+        )
         return
-    print_candidates(shown, {name: mark.mark.value for name, mark in marks.items()})
+    print_candidates(shown, {name: mark.mark.value for name, mark in marks.items()}, annotations)
 
 
 @candidates.command("show")
 def show(candidate: CandidateId, as_json: AsJson = False) -> None:
-    """Show the parameters, evidence, marks and card of a candidate.
+    """Show the parameters, evidence, marks, tags, comments and card of a candidate.
 
     Example: `contimg candidates show ese-61041-nvss-013741+330935`
     """
     from contimg_resources.core.times import isot_from_mjd
     from contimg_resources.database.values import known_values
+    from contimg_resources.products.events import Subject
     from contimg_resources.steps.cards import card_path
 
     workshop = opened_workshop(given_settings())
     found = workshop.products.events.candidate(candidate)
     marks = workshop.products.events.list_marks(candidate)
+    annotations = workshop.products.annotations.present()
     if as_json:
-        print_json({"candidate": found, "marks": marks})
+        said = _of_candidate(annotations, candidate)
+        print_json({"candidate": found, "marks": marks, **said})
         return
     told = {
         "source": found.source_id,
@@ -162,11 +177,16 @@ def show(candidate: CandidateId, as_json: AsJson = False) -> None:
             for name, value in known_values(part)
         },
         "neighbours": ", ".join(found.evidence.neighbours) or None,
+        "tags": tags_in_words(annotations, Subject.CANDIDATE, found.id),
+        "tags of the source": tags_in_words(annotations, Subject.SOURCE, found.source_id),
         "card": card_path(workshop, found.id),
     }
     print_table(("parameter", "value"), list(told.items()), title=found.id)
     for mark in marks:
         remark(f"{isot_from_mjd(mark.created_mjd)}  {mark.mark.value} by {mark.by}: {mark.note}")
+    for subject in ((Subject.CANDIDATE, found.id), (Subject.SOURCE, found.source_id)):
+        for one in annotations[subject].comments if subject in annotations else ():
+            remark(f"{isot_from_mjd(one.created_mjd)}  comment by {one.by}: {one.text}")
 
 
 @candidates.command("mark")
@@ -230,8 +250,12 @@ def _variables(table: "Variability") -> list[int]:
     return sorted(chosen, key=lambda i: -float(table.eta[i]))
 
 
-def print_metrics(lines: list[dict[str, Any]], title: str) -> None:
-    """Write the metrics of the first sources as a table."""
+def print_metrics(
+    lines: list[dict[str, Any]], title: str, annotations: "Annotations | None" = None
+) -> None:
+    """Write the metrics of the first sources as a table, with their tags."""
+    from contimg_resources.products.events import Subject
+
     columns = {
         "source_id": "source",
         "n_epochs": "epochs",
@@ -246,8 +270,19 @@ def print_metrics(lines: list[dict[str, Any]], title: str) -> None:
     shown = lines[:_SHOWN]
     more = f": the first {len(shown)} of {len(lines)}" if len(lines) > len(shown) else ""
     print_table(
-        (*columns.values(), "variable"),
-        [(*(line[name] for name in columns), _said_to_vary(line)) for line in shown],
+        (*columns.values(), "variable", *(["tags"] if annotations is not None else [])),
+        [
+            (
+                *(line[name] for name in columns),
+                _said_to_vary(line),
+                *(
+                    [tags_in_words(annotations, Subject.SOURCE, line["source_id"])]
+                    if annotations is not None
+                    else []
+                ),
+            )
+            for line in shown
+        ],
         title=title + more,
     )
 
@@ -279,9 +314,31 @@ def _number(value: float) -> float | None:
     return float(f"{float(value):.4g}") if math.isfinite(value) else None
 
 
-def print_candidates(found: "Any", marks: dict[str, str]) -> None:
-    """Write candidates as a table, with their marks."""
+def tags_in_words(annotations: "Annotations", subject: "Subject", subject_id: str) -> str | None:
+    """Return tags, and numbers of people whose favourite it is and of comments; None: nothing."""
+    if (found := annotations.get((subject, subject_id))) is None:
+        return None
+    words = [
+        ", ".join(tag.text for tag in found.tags),
+        f"favourite of {len(found.favourites)}" if found.favourites else "",
+        f"comments: {len(found.comments)}" if found.comments else "",
+    ]
+    return "; ".join(word for word in words if word) or None
+
+
+def _of_candidate(annotations: "Annotations", candidate: str) -> dict[str, Any]:
+    from contimg_resources.products.annotations import Annotated
+    from contimg_resources.products.events import Subject
+
+    return annotations.get((Subject.CANDIDATE, candidate), Annotated()).as_document()
+
+
+def print_candidates(
+    found: "Any", marks: dict[str, str], annotations: "Annotations | None" = None
+) -> None:
+    """Write candidates as a table, with their marks and tags."""
     from contimg_resources.core.times import utc_day
+    from contimg_resources.products.events import Subject
 
     def line(c: "CandidateRecord") -> tuple[Any, ...]:
         return (
@@ -291,10 +348,11 @@ def print_candidates(found: "Any", marks: dict[str, str]) -> None:
             *c.parameters.in_words(),
             f"{c.score:.0f}",
             marks.get(c.id),
+            tags_in_words(annotations or {}, Subject.CANDIDATE, c.id),
         )
 
     print_table(
-        ("candidate", "state", "minimum", "depth (%)", "width (d)", "score", "mark"),
+        ("candidate", "state", "minimum", "depth (%)", "width (d)", "score", "mark", "tags"),
         [line(c) for c in found],
         title="Candidates for Extreme Scattering Events",
     )

@@ -213,6 +213,12 @@ class UnreadableMeasurements(ContimgError):
     """A file of measurements that is damaged, or written by a newer contimg."""
 
 
+class BadRequest(ContimgError):
+    """A request to a service of the Virtual Observatory that can't be answered."""
+
+    exit_code = 2
+
+
 class VariabilityFailed(ContimgError):
     """Light curves without usable variability, or a candidate that doesn't exist."""
 

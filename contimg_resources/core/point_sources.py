@@ -29,9 +29,14 @@ def direction_cosines(
 
 
 def point_source_visibilities(
-    apparent_jy: Floats, cosines: Floats, antenna_uvw_m: Floats, frequencies_hz: Floats
+    apparent_jy: Floats,
+    cosines: Floats,
+    antenna_uvw_m: Floats,
+    frequencies_hz: Floats,
+    voltage: Floats | None = None,
+    extra_turns: Floats | None = None,
 ) -> Complexes:
-    """Return the visibilities of point sources for perfect antennas at one moment.
+    """Return the visibilities of point sources at one moment.
 
     Parameters
     ----------
@@ -44,6 +49,10 @@ def point_source_visibilities(
         second's (the convention of a MeasurementSet).
     frequencies_hz : ndarray of float, shape (frequencies,)
         Channel centres, Hz.
+    voltage : ndarray of float, shape (frequencies, antennas, sources), optional
+        Response of each antenna besides `apparent_jy`; None: 1.
+    extra_turns : ndarray of float, shape (frequencies, antennas, sources), optional
+        Further phase of each antenna toward each source, turns; None: 0.
 
     Returns
     -------
@@ -78,12 +87,16 @@ def point_source_visibilities(
     # One channel at a time stays in the processor's cache.
     for channel, hz in enumerate(frequencies_hz):
         np.multiply(delays_s, hz, out=turns)
+        if extra_turns is not None:
+            turns += extra_turns[channel]
         # Whole turns are removed in double precision; the rest fits single precision.
         turns -= np.rint(turns)
         angle = (2.0 * np.pi * turns).astype(np.float32)
         np.cos(angle, out=phasor.real)
         np.sin(angle, out=phasor.imag)
         phasor *= root_jy[channel]
+        if voltage is not None:
+            phasor *= voltage[channel]
         seen[channel] = cherk(1.0, phasor)
     first, second = np.triu_indices(n_antennas, 1)
     seen[:, second, first] = seen[:, first, second].conj()

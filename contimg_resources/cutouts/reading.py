@@ -97,7 +97,7 @@ def cutout_header(image: "SkyImage", wcs: Any, facts: CutoutFacts, image_name: s
         "BUNIT": ("Jy/beam", "unit of the pixels"),
         "BMAJ": (beam.major_arcsec / 3600, "[deg] restoring beam, major axis, FWHM"),
         "BMIN": (beam.minor_arcsec / 3600, "[deg] restoring beam, minor axis, FWHM"),
-        "BPA": (beam.angle_deg, "[deg] its position angle, east of north"),
+        "BPA": (beam.angle_deg, "[deg] its position angle, north through east"),
         "RESTFRQ": (image.frequency_hz, "[Hz]"),
         **_cards(facts, image_name),
     }.items():

@@ -169,7 +169,7 @@ def _header(made: Cutout, cutouts: Sequence[Cutout], other_beams: Sequence[str])
         ("NSTACK", len(cutouts), "cutouts in the mean"),
         ("BMAJ", facts.beam.major_arcsec / 3600, "[deg] median of the restoring beams"),
         ("BMIN", facts.beam.minor_arcsec / 3600, "[deg] median of the restoring beams"),
-        ("BPA", facts.beam.angle_deg, "[deg] mean, east of north"),
+        ("BPA", facts.beam.angle_deg, "[deg] mean, north through east"),
         ("BEAMDIFF", bool(other_beams), "do restoring beams differ much?"),
         ("NBEAMDIF", len(other_beams), "epochs with another beam"),
         ("TIMESYS", "UTC", "time scale of all dates"),

@@ -5,12 +5,13 @@ Doesn't: the documents (see `contimg_resources.export`), display.
 
 ==========================================  ==========================================
 ``GET observations/KEY``                    record, history, image statistics, layers
-``GET observations/KEY/LAYER.webp``         an image, a picture element a pixel
+``GET observations/KEY/LAYER.webp``         an image, a picture element a pixel; ``?width=`` smaller
 ``GET observations/KEY/LAYER.fits``         its file
 ``GET observations/KEY/LAYER/pixel?x=&y=``  the value of a pixel, from 0, as stored
 ==========================================  ==========================================
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from functools import wraps
@@ -49,6 +50,9 @@ _ORDER = [str(kind) for kind in LAYERS]
 #: Their pixels are between 0 and 1.
 _RESPONSES = (ArtefactKind.PSF, ArtefactKind.PRIMARY_BEAM)
 _QUALITY = 80
+#: Pixels: the limit of WebP.
+_WIDEST = 16_383
+_NUMBER = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 _SIN = ["RA---SIN", "DEC--SIN"]
 
 
@@ -118,13 +122,18 @@ class ObservationPages:
 
     def _picture(self, request: Request) -> Response:
         artefact = self._layer(request)
-        etag = f'"{artefact.checksum[:40]}"'
+        width = request.query_params.get("width", "")
+        if width and not (_NUMBER.fullmatch(width) and int(width) <= _WIDEST):
+            return refused(400, f"a width is 1 to {_WIDEST} pixels")
+        etag = f'"{artefact.checksum[:40]}{width and "-" + width}"'
         headers = {"ETag": etag, "Cache-Control": "no-cache"}
         if request.headers.get("if-none-match") == etag:
             return Response(status_code=304, headers=headers)
         image = self._store.image(request.path_params["key"])
         rms_jy = 1e-3 * ((image.rms_mjy if image else None) or 0.0)
-        content = _drawn(read_raw(artefact.path), artefact.kind in _RESPONSES, rms_jy)
+        content = _drawn(
+            read_raw(artefact.path), artefact.kind in _RESPONSES, rms_jy, int(width or _WIDEST)
+        )
         return Response(content, media_type="image/webp", headers=headers)
 
     def _file(self, request: Request) -> Response:
@@ -187,7 +196,7 @@ def _grid(artefact: Artefact) -> dict[str, Any]:
     return found | ({n: list(map(float, getattr(wcs, n))) for n in names} if is_plain else {})
 
 
-def _drawn(pixels: Singles, is_response: bool, rms_jy: float) -> bytes:
+def _drawn(pixels: Singles, is_response: bool, rms_jy: float, width: int) -> bytes:
     """Return a WebP picture; the first row of the image is at its bottom."""
     if is_response:
         scaled = np.clip(pixels, 0.0, 1.0)
@@ -198,5 +207,7 @@ def _drawn(pixels: Singles, is_response: bool, rms_jy: float) -> bytes:
     levels = np.rint(255 * np.nan_to_num(scaled, nan=0.0)).astype(np.uint8)[::-1]
     colours = (255 * colormaps["inferno"](np.arange(256))[:, :3]).astype(np.uint8)
     buffer = BytesIO()
-    Image.fromarray(colours[levels]).save(buffer, format="WEBP", quality=_QUALITY, method=0)
+    picture = Image.fromarray(colours[levels])
+    picture.thumbnail((width, _WIDEST), Image.Resampling.LANCZOS)
+    picture.save(buffer, format="WEBP", quality=_QUALITY, method=0)
     return buffer.getvalue()

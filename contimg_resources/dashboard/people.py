@@ -1,11 +1,13 @@
 """Who uses the dashboard, and whether a request is really theirs.
 
 Belongs here: names from a reverse proxy's header, from tokens, or of this computer's user;
-sessions; refusing requests that another site's page makes. Doesn't: what people do.
+sessions; refusing requests that another site's page makes; the log of what people did. Doesn't:
+what people do.
 """
 
 import hashlib
 import hmac
+import logging
 import secrets
 import time
 from collections import deque
@@ -22,6 +24,9 @@ from contimg_resources.core.plain_text import plain_line
 COOKIE = "contimg_session"
 #: Header that the dashboard's own page sends: other sites' pages can't, without permission.
 HEADER = "x-contimg"
+
+#: Records what people did; see `log_acts`.
+log = logging.getLogger("contimg.vetting")
 
 _SESSION_S = 12 * 3600.0
 #: Maximum number of wrong tokens from an address, and in total, within `_WINDOW_S` seconds.
@@ -102,6 +107,15 @@ class People:
         if not found:
             self._wrong.pop(address, None)
         return found
+
+
+def log_acts(directory: Path) -> None:
+    """Record what people do, and sign-ins, in ``vetting.log`` of a directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(directory / "vetting.log")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
 
 
 def is_of_this_page(request: Request) -> bool:

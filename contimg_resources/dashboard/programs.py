@@ -1,7 +1,8 @@
 """What the dashboard's server answers besides files.
 
 Belongs here: which requests there are, opening the stores and the list of people for them. Doesn't:
-the answers (see `observing`, `vetting`).
+the answers (see `observing`, `vetting`, `annotating`, `reprocessing`, `naming`,
+`contimg_resources.vo`).
 """
 
 import getpass
@@ -9,16 +10,26 @@ from collections.abc import Callable
 
 from starlette.routing import Route
 
+from contimg_resources.dashboard.annotating import Annotating
+from contimg_resources.dashboard.naming import Names
 from contimg_resources.dashboard.observing import ObservationPages
-from contimg_resources.dashboard.people import LOOPBACK, People, read_tokens
-from contimg_resources.dashboard.vetting import Vetting, log_marks
+from contimg_resources.dashboard.people import LOOPBACK, People, log_acts, read_tokens
+from contimg_resources.dashboard.reprocessing import Launcher, Reprocessing
+from contimg_resources.dashboard.vetting import Vetting
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.settings import Settings
 from contimg_resources.settings.whole import file_of
+from contimg_resources.vo.records import VoTables
+from contimg_resources.vo.service import VirtualObservatory
 
 
 def open_programs(
-    settings: Settings, host: str, *, marks: bool = True, dagster: Callable[[], str | None]
+    settings: Settings,
+    host: str,
+    *,
+    marks: bool = True,
+    dagster: Callable[[], str | None],
+    launcher: Launcher | None = None,
 ) -> list[Route]:
     """Return the routes of a state directory; none without a products store.
 
@@ -29,9 +40,11 @@ def open_programs(
     host : str
         Address on which the server listens: this computer's user may mark on the loopback one.
     marks : bool
-        Whether anybody may mark.
+        Whether anybody may mark, annotate and reprocess.
     dagster : callable
         Returns the present address of Dagster's web interface, None if there is none.
+    launcher : Launcher, optional
+        The means to reprocess a day.
 
     Raises
     ------
@@ -53,9 +66,17 @@ def open_programs(
         if marks
         else People()
     )
-    log_marks(settings.layout.logs)
+    log_acts(settings.layout.logs)
     store = ProductsStore(settings.products_address, create=False)
     return [
         *Vetting(store, people).routes,
+        *Annotating(store, people).routes,
+        *(Reprocessing(people, launcher).routes if launcher else ()),
         *ObservationPages(store, lambda: access.dagster_url or dagster()).routes,
+        *Names(
+            settings.layout.catalogues, settings.arrival.calibrator_list, access.sesame_url
+        ).routes,
+        *VirtualObservatory(
+            VoTables(store, settings.layout, settings.export_dir, settings.alerts.ivorn)
+        ).routes,
     ]

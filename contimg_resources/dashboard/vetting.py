@@ -1,7 +1,8 @@
 """Marks made in the browser.
 
-Belongs here: the requests by which the dashboard reads and adds marks, and their record in a log.
-Doesn't: who makes them (see `people`), the files of the dashboard (see `serving`).
+Belongs here: the requests by which the dashboard reads and adds marks, and people sign in. Doesn't:
+who makes them (see `people`), tags and comments (see `annotating`), the files of the dashboard (see
+`serving`).
 
 ==================  ==================================================================
 ``GET session``     the person, and how to sign in
@@ -12,12 +13,7 @@ Doesn't: who makes them (see `people`), the files of the dashboard (see `serving
 ==================  ==================================================================
 """
 
-import json
-import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -25,23 +21,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from contimg_resources.core.errors import ContimgError, VariabilityFailed
-from contimg_resources.core.plain_text import plain
+from contimg_resources.core.plain_text import plain, plain_line
 from contimg_resources.core.times import isot_from_mjd
-from contimg_resources.dashboard.answers import json_answer, refused
-from contimg_resources.dashboard.people import (
-    COOKIE,
-    People,
-    TooManyAttempts,
-    is_of_this_page,
-)
+from contimg_resources.dashboard.answers import guarded, json_answer, read_body, refused
+from contimg_resources.dashboard.people import COOKIE, People, TooManyAttempts, log
 from contimg_resources.products.events import Mark, MarkRecord
 from contimg_resources.products.store import ProductsStore
 
 _LONGEST_NOTE = 2000
-_LONGEST_BODY = 20_000
-_log = logging.getLogger("contimg.vetting")
-
-_Answer = Callable[[Request], Awaitable[Response]]
 
 
 class Vetting:
@@ -56,10 +43,10 @@ class Vetting:
         """Routes below the address of the dashboard's programs."""
         return [
             Route("/session", self._session, methods=["GET"]),
-            Route("/session", _guarded(self._sign_in), methods=["POST"]),
-            Route("/session", _guarded(self._sign_out), methods=["DELETE"]),
+            Route("/session", guarded(self._sign_in), methods=["POST"]),
+            Route("/session", guarded(self._sign_out), methods=["DELETE"]),
             Route("/marks", self._marks, methods=["GET"]),
-            Route("/marks", _guarded(self._mark), methods=["POST"]),
+            Route("/marks", guarded(self._mark), methods=["POST"]),
         ]
 
     async def _session(self, request: Request) -> Response:
@@ -72,19 +59,19 @@ class Vetting:
         if not self._people.has_tokens:
             return refused(404, "nobody signs in here with a token")
         try:
-            token = str((await _body(request))["token"])
+            token = str((await read_body(request))["token"])
             cookie = self._people.sign_in(token, address)
         except (ValueError, KeyError, TypeError):
             return refused(400, "expected a token")
         except TooManyAttempts:
-            _log.warning("too many wrong tokens, the last from %s", address)
+            log.warning("too many wrong tokens, the last from %s", address)
             return refused(429, "too many wrong tokens: try again in a minute")
         if cookie is None:
-            _log.warning("a wrong token from %s", address)
+            log.warning("a wrong token from %s", address)
             return refused(403, "no such token")
         request.cookies[COOKIE] = cookie
         name = self._people.name_of(request)
-        _log.info("%s signed in from %s", name, address)
+        log.info("%s signed in from %s", name, address)
         answer = json_answer({"name": name, "tokens": True})
         secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
         answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict", secure=secure)
@@ -111,7 +98,7 @@ class Vetting:
         if name is None:
             return refused(403, "sign in to mark candidates")
         try:
-            body = await _body(request)
+            body = await read_body(request)
             mark = Mark(body["mark"])
             candidate, note = body["candidate"], body.get("note", "")
             if not isinstance(candidate, str) or not isinstance(note, str):
@@ -130,17 +117,8 @@ class Vetting:
             return refused(404, error.message)
         except ContimgError as error:
             return refused(503, error.message)
-        _log.info("%s marked %s as %s: %s", name, candidate, mark.value, plain(note))
+        log.info("%s marked %s as %s: %s", name, candidate, mark.value, plain_line(note))
         return json_answer({"candidate": candidate, "mark": _told(made)})
-
-
-def log_marks(directory: Path) -> None:
-    """Record marks and sign-ins in ``vetting.log`` of a directory."""
-    directory.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(directory / "vetting.log")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    _log.addHandler(handler)
-    _log.setLevel(logging.INFO)
 
 
 def _told(mark: MarkRecord) -> dict[str, str]:
@@ -151,29 +129,3 @@ def _told(mark: MarkRecord) -> dict[str, str]:
         "by": mark.by,
         "utc": f"{isot_from_mjd(mark.created_mjd)}Z",
     }
-
-
-def _guarded(answer: _Answer) -> _Answer:
-    """Refuse requests that another site's page makes."""
-
-    async def guarded(request: Request) -> Response:
-        if not is_of_this_page(request):
-            return refused(403, "this isn't asked by the dashboard's own page")
-        return await answer(request)
-
-    return guarded
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    content = bytearray()
-    async for part in request.stream():
-        content += part
-        if len(content) > _LONGEST_BODY:
-            raise ValueError
-    try:
-        body = json.loads(content)
-    except RecursionError as error:
-        raise ValueError from error
-    if not isinstance(body, dict):
-        raise TypeError
-    return body

@@ -17,8 +17,8 @@ from contimg_resources.demo.ngc5921 import (
     PUBLISHED_FLUX_PT99_JY,
 )
 from contimg_resources.imaging.make import load_image_result
-from contimg_resources.imaging.matching import MatchReport, ReferenceSource, match_image
-from contimg_resources.imaging.model import ImageResult
+from contimg_resources.imaging.matching import MatchReport, match_image
+from contimg_resources.imaging.model import ImageResult, ReferenceSource
 from contimg_resources.products.model import ArtefactKind, ObservationRecord, ObservationState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.simulation.night import NightSpec, plan_night, write_sky_list

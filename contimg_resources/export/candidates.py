@@ -1,7 +1,7 @@
-"""The document of candidates for Extreme Scattering Events.
+"""The documents of candidates for Extreme Scattering Events, and of people's annotations.
 
-Belongs here: the data of a candidate's card, with marks, neighbours and cutouts, within size
-limits. Doesn't: searching, drawing.
+Belongs here: the data of a candidate's card, with marks, neighbours and cutouts, and annotations,
+within size limits. Doesn't: searching, drawing.
 """
 
 import math
@@ -16,7 +16,13 @@ from contimg_resources.core.arrays import Ints
 from contimg_resources.core.errors import InvalidName
 from contimg_resources.core.naming import check_name
 from contimg_resources.core.times import isot_from_mjd
-from contimg_resources.export.model import CandidateItem, CutoutItem, MarkItem, Neighbour
+from contimg_resources.export.model import (
+    AnnotationsItem,
+    CandidateItem,
+    CutoutItem,
+    MarkItem,
+    Neighbour,
+)
 from contimg_resources.export.nights import LONGEST_TEXT
 from contimg_resources.export.pages import (
     DEG_DECIMALS,
@@ -33,6 +39,7 @@ from contimg_resources.export.pages import (
 )
 from contimg_resources.export.state import CutoutsOf, PlatformState
 from contimg_resources.observations.calibrators import separation_deg
+from contimg_resources.products.annotations import Annotations
 from contimg_resources.products.dips import DipEvidence, FittedDip
 from contimg_resources.products.events import CandidateRecord, MarkRecord
 from contimg_resources.variability.model import LightCurves
@@ -45,6 +52,8 @@ _MAX_NEIGHBOURS = 20
 _MAX_NEIGHBOUR_POINTS = 400
 _MAX_TEMPLATE_POINTS = 1000
 _MAX_MARKS = 50
+#: Each may have some 2000 characters, and a page has 1 MB.
+_MAX_COMMENTS = 50
 #: Time around an event on either side, in units of its duration.
 _SURROUNDINGS = 1.5
 
@@ -58,6 +67,15 @@ def candidates_document(
     pictures into the export.
     """
     return elements("candidates", "candidates", _items(state, page_of, put_copy))
+
+
+def annotations_document(annotations: Annotations) -> Paged:
+    """Return the document of tags, favourites and comments, sorted by id."""
+    items = (
+        AnnotationsItem(subject=subject, id=name, **one.as_document(_MAX_COMMENTS))
+        for (subject, name), one in sorted(annotations.items(), key=lambda a: a[0][::-1])
+    )
+    return elements("annotations", "annotations", (element(i.id, i.id, i) for i in items))
 
 
 def is_complete(record: CandidateRecord) -> bool:

@@ -97,7 +97,7 @@ class Index(Document):
     status: Status
     pages: dict[str, tuple[Page, ...]] = Field(
         description="Pages by document: observations, calibration, image_quality, mosaics, "
-        "sources, light_curves, variables, candidates."
+        "sources, light_curves, variables, candidates, annotations."
     )
     files: dict[str, str] = Field(
         default_factory=dict,
@@ -453,6 +453,31 @@ class Candidates(Document):
     candidates: tuple[CandidateItem, ...]
 
 
+class AnnotationItem(Part):
+    """A tag or comment."""
+
+    text: str
+    by: str
+    utc: str
+
+
+class AnnotationsItem(Part):
+    """Tags, favourites and comments of a source or candidate."""
+
+    subject: str = Field(description="`source` or `candidate`.")
+    id: str
+    tags: tuple[AnnotationItem, ...]
+    favourite_of: tuple[str, ...] = Field(description="People whose favourite it is.")
+    comments: tuple[AnnotationItem, ...] = Field(description="By time; the newest ones.")
+
+
+class Annotations(Document):
+    """Sources and candidates with tags, favourites or comments, by id."""
+
+    document: Literal["annotations"] = "annotations"
+    annotations: tuple[AnnotationsItem, ...]
+
+
 #: All documents with pages by name.
 DOCUMENTS: dict[str, type[Document]] = {
     "index": Index,
@@ -464,4 +489,5 @@ DOCUMENTS: dict[str, type[Document]] = {
     "light_curves": LightCurves,
     "variables": Variables,
     "candidates": Candidates,
+    "annotations": Annotations,
 }

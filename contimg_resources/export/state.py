@@ -12,6 +12,7 @@ import numpy as np
 
 from contimg_resources.core.errors import ContimgError, rejecting
 from contimg_resources.core.naming import StateLayout
+from contimg_resources.products.annotations import Annotations
 from contimg_resources.products.epochs import EpochRecord, MosaicRecord
 from contimg_resources.products.events import CandidateRecord, MarkRecord
 from contimg_resources.products.model import AppliedSet, ImageRecord, ObservationRecord
@@ -59,6 +60,8 @@ class PlatformState:
     structure: Structure = field(default_factory=Structure.empty)  #: Structure functions.
     candidates: tuple[CandidateRecord, ...] = ()  #: Candidates by epoch of minimum.
     marks: tuple[MarkRecord, ...] = ()  #: Marks in the order of their creation.
+    #: Tags, comments and favourites of sources and candidates.
+    annotations: Annotations = field(default_factory=dict)
     cards: Path = field(default_factory=Path)  #: Directory of the candidates' cards.
     cutouts_of: CutoutsOf = no_cutouts  #: Returns the cutouts of a source.
     shortage: str = ""  #: Description of low disk space; empty if there is enough.

@@ -6,7 +6,7 @@ paths of the tables.
 Numbers have full precision here. Missing ones are null in Parquet and NaN in VOTable.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,8 @@ class About:
     description: str  #: Description.
     unit: str = ""  #: Unit in VOUnits; empty if there is none.
     ucd: str = ""  #: Unified Content Descriptor; empty if none fits.
+    utype: str = ""  #: Its name in a data model of the Virtual Observatory; empty if it has none.
+    xtype: str = ""  #: What the text is, in the words of DALI; empty: nothing in particular.
 
 
 _POSITION = {
@@ -111,14 +113,20 @@ def write_candidates_votable(
     place: Path, candidates: Sequence[CandidateRecord], marks: Sequence[MarkRecord]
 ) -> None:
     """Write the candidates as VOTable, with their current marks."""
+    _write_votable(place, "candidates", CANDIDATES, candidate_columns(candidates, marks))
+
+
+def candidate_columns(
+    candidates: Sequence[CandidateRecord], marks: Sequence[MarkRecord]
+) -> dict[str, NDArray[Any]]:
+    """Return the columns of `CANDIDATES`, by epoch of minimum, with the current marks."""
     last = {m.candidate_id: m for m in marks}
     ordered = sorted(candidates, key=lambda c: (c.mid_mjd, c.id))
     rows = [_candidate_row(c, last.get(c.id)) for c in ordered]
-    values = {
+    return {
         name: np.array([r[name] for r in rows], np.str_ if name in _TEXTS else np.float64)
         for name in CANDIDATES
     }
-    _write_votable(place, "candidates", CANDIDATES, values)
 
 
 def write_sources_parquet(place: Path, sources: dict[str, NDArray[Any]]) -> None:
@@ -148,6 +156,7 @@ def write_points_parquet(place: Path, points: LightCurves) -> None:
     _write_parquet(place, POINTS, values)
 
 
+_TIMES = ("time.start", "time.epoch", "time.end")
 _TEXTS = ("id", "source_id", "added_list", "state", "mark", "note")
 
 
@@ -183,13 +192,20 @@ def _write_parquet(place: Path, about: dict[str, About], values: dict[str, "pa.A
 def _write_votable(
     place: Path, name: str, about: dict[str, About], values: dict[str, NDArray[Any]]
 ) -> None:
-    from astropy.io.votable import from_table, writeto
+    from astropy.io.votable import writeto
+
+    writeto(as_votable(name, about, values), str(place), tabledata_format="binary2")
+
+
+def as_votable(name: str, about: Mapping[str, About], values: Mapping[str, NDArray[Any]]) -> Any:
+    """Return a VOTable (`astropy.io.votable.tree.VOTableFile`) of columns, each of shape (n,)."""
+    from astropy.io.votable import from_table
     from astropy.io.votable.tree import CooSys, TimeSys
-    from astropy.table import Column, Table
+    from astropy.table import Column, MaskedColumn, Table
 
     table = Table(
         [
-            Column(
+            (MaskedColumn if np.ma.isMaskedArray(values[column]) else Column)(
                 _plain(values[column]),
                 name=column,
                 unit=what.unit or None,
@@ -212,12 +228,14 @@ def _write_votable(
             config={"version_1_4_or_later": True},
         )
     )
-    for field in resource.tables[0].fields:
-        if field.ucd and field.ucd.startswith("pos.eq"):
+    for field, what in zip(resource.tables[0].fields, about.values(), strict=True):
+        field.utype, field.xtype = what.utype or None, what.xtype or None
+        # Cone searches need the names of the first generation.
+        if what.ucd.lower().startswith(("pos.eq", "pos_eq")):
             field.ref = "icrs"
-        if field.unit == "d" and field.ucd in ("time.start", "time.epoch", "time.end"):
+        if what.unit == "d" and what.ucd.partition(";")[0] in _TIMES:
             field.ref = "utc"
-    writeto(votable, str(place), tabledata_format="binary2")
+    return votable
 
 
 def _plain(values: NDArray[Any]) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.export import tables
-from contimg_resources.export.candidates import candidates_document
+from contimg_resources.export.candidates import annotations_document, candidates_document
 from contimg_resources.export.directory import ExportDirectory
 from contimg_resources.export.model import Index, Page
 from contimg_resources.export.nights import (
@@ -77,6 +77,7 @@ def write_documents(
         "sources": sources_document(sources, page_of, state.indices),
         "variables": variables_document(state.variability),
         "candidates": candidates_document(state, page_of, directory.put_copy),
+        "annotations": annotations_document(state.annotations),
     }
     pages = {
         name: tuple(page for page, _ in _write(directory, paged))

@@ -251,7 +251,7 @@ def _facts(path: Path, hdus: Any) -> tuple[SkyImage | None, list[str]]:
     _tried(wrong, lambda: refuse_other_stokes(plane.full))
     if factor is None or observed is None or frequency is None or beam is None or axes is None:
         return None, wrong
-    angle_deg = (beam.angle_deg + axes.turned_deg + 90) % 180 - 90
+    angle_deg = beam.angle_deg + axes.turned_deg
     return (
         SkyImage(
             path=path,

@@ -33,7 +33,7 @@ from contimg_resources.imaging.visibilities import Block, Visibilities
 
 #: Directory inside the calibrated MS.
 NAME = "CONTIMG_AVERAGED"
-_FORMAT = 1
+_FORMAT = 2
 
 
 def calibrate_for_imaging(request: ApplyRequest) -> ApplyResult:
@@ -177,6 +177,7 @@ def _read(layout: Layout, half_rad: float) -> Visibilities | None:
             phase_center_deg=layout.phase_center_deg,
             pointings_deg=layout.pointings_deg,
             origin=layout.origin,
+            antenna_names=layout.antenna_names,
             **{
                 name: float(about[name])
                 for name in ("bandwidth_hz", "noise_scale", "start_mjd", "end_mjd")

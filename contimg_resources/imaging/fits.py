@@ -86,7 +86,7 @@ def _header(kind: str, unit: str, facts: HeaderFacts) -> fits.Header:
         ("ORIGIN", f"contimg {contimg_resources.__version__}", "software that wrote this file"),
         ("BMAJ", facts.beam.major_arcsec / 3600, "[deg] restoring beam, major axis, FWHM"),
         ("BMIN", facts.beam.minor_arcsec / 3600, "[deg] restoring beam, minor axis, FWHM"),
-        ("BPA", facts.beam.angle_deg, "[deg] its position angle, east of north"),
+        ("BPA", facts.beam.angle_deg, "[deg] its position angle, north through east"),
         ("CTYPE1", f"RA---{facts.grid.projection}", ""),
         ("CRVAL1", facts.grid.ra_deg, "[deg]"),
         ("CDELT1", -cell_deg, "[deg]"),

@@ -43,6 +43,10 @@ class Moments:
     row: Integers  #: For each selected row of the MS, its row here. Shape (n,).
     uvw_m: Floats  #: Baselines, metres. Shape (n_rows, 3).
     field_ids: NDArray[np.int16]  #: Fields. Shape (n_rows,).
+    #: `first`, `second`: Antennas. Shape (n_rows,).
+    first: NDArray[np.int16]
+    second: NDArray[np.int16]
+    time_s: Floats  #: Times, seconds. Shape (n_rows,).
 
     @classmethod
     def of(
@@ -79,7 +83,14 @@ class Moments:
         once = all(np.bincount(row[part]).max(initial=0) <= 1 for part in parts)
         if not once or not np.allclose(uvw_m, uvw_m[place][row], rtol=0, atol=_SAME_M):
             row = place = np.arange(n)
-        return cls(row, uvw_m[place], fields[place].astype(np.int16))
+        return cls(
+            row=row,
+            uvw_m=uvw_m[place],
+            field_ids=fields[place].astype(np.int16),
+            first=first[place].astype(np.int16),
+            second=second[place].astype(np.int16),
+            time_s=time_s[place],
+        )
 
 
 @dataclass(frozen=True)
@@ -211,6 +222,9 @@ class Gathering:
                     values=values,
                     weight=weight,
                     variance=variance[plan.rows],
+                    first=self.moments.first[plan.rows],
+                    second=self.moments.second[plan.rows],
+                    time_s=self.moments.time_s[plan.rows],
                 )
                 for plan, values, weight in zip(
                     self._plans, self._values, self._weight, strict=True
@@ -224,6 +238,7 @@ class Gathering:
             start_mjd=mjd_from_casa_seconds(self._first_s),
             end_mjd=mjd_from_casa_seconds(self._last_s),
             origin=layout.origin,
+            antenna_names=layout.antenna_names,
         )
 
     def _noise_scale(self) -> float:

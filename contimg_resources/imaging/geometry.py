@@ -195,8 +195,7 @@ def beam_of_form(xx: float, xy: float, yy: float, *, cell_arcsec: float) -> Beam
         raise ImagingFailed("the point-spread function has no elliptical main lobe")
     minor, major = 2 * np.sqrt(np.log(2) / values[::-1]) * cell_arcsec
     west, north = vectors[:, 0]
-    angle = (np.rad2deg(np.arctan2(-west, north)) + 90) % 180 - 90
-    return Beam(float(major), float(minor), float(angle))
+    return Beam(float(major), float(minor), float(np.rad2deg(np.arctan2(-west, north))))
 
 
 def _smooth(number: int) -> bool:

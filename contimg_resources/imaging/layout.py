@@ -63,6 +63,7 @@ class Layout:
     #: Pointing direction of the telescope in each field, ICRS degrees. Shape (n_fields, 2).
     pointings_deg: Floats
     origin: dict[str, Any]  #: Origin recorded in the calibrated MS.
+    antenna_names: tuple[str, ...]  #: Names of the antennas, by row of the ANTENNA table.
 
     @property
     def channels_hz(self) -> Floats:
@@ -137,6 +138,7 @@ def layout_of(
         phase_center_deg=_one_center(ms, distinct(field_ids)),
         pointings_deg=field_directions(ms, "REFERENCE_DIR"),
         origin=read_origin(ms),
+        antenna_names=tuple(map(str, _column(ms, "ANTENNA", "NAME")[0])),
     )
 
 

@@ -21,12 +21,14 @@ from contimg_resources.core.statistics import LocalNoise, inner_half, mad_rms
 from contimg_resources.imaging.averaged_visibilities import visibilities_of
 from contimg_resources.imaging.beam import dish_of, drift_beam
 from contimg_resources.imaging.engines.base import ImagingTask, RawImages, engine_named
+from contimg_resources.imaging.engines.fast import FastEngine
 from contimg_resources.imaging.fits import HeaderFacts, write_fits
 from contimg_resources.imaging.geometry import (
     choose_cell_arcsec,
     choose_size,
     fit_main_lobe,
 )
+from contimg_resources.imaging.in_field.calibrating import calibrate_in_field
 from contimg_resources.imaging.layout import Layout, read_layout
 from contimg_resources.imaging.model import (
     ImageFiles,
@@ -34,6 +36,7 @@ from contimg_resources.imaging.model import (
     ImageRequest,
     ImageResult,
     ImageStatistics,
+    InFieldCalibration,
     SubBandImage,
 )
 from contimg_resources.imaging.png import thumbnail_png, write_png
@@ -101,6 +104,9 @@ def make_image(request: ImageRequest) -> ImageResult:
         half_width_rad(layout, dish_m, settings.beam_cut),
         everything=not (request.field_selection or request.spw_selection or settings.uvrange),
     )
+    in_field = None
+    if settings.in_field and request.field_model:
+        seen, in_field = _refined(seen, request, engine.name, dish_m)
     report_progress("choosing the pixels", 0.2)
     grid, weighting = choose_grid(settings, layout, seen, dish_m)
     threshold_jy = settings.threshold_sigma * weighting.noise_jy
@@ -155,6 +161,7 @@ def make_image(request: ImageRequest) -> ImageResult:
                 n_iterations=raw.n_iterations,
                 threshold_jy=threshold_jy,
                 engine=engine.name,
+                in_field=in_field,
             )
             sub_bands = _SubBands(request, layout, task, raw, partial, other)
             result = replace(result, sub_bands=sub_bands.made, no_sub_bands=sub_bands.reasons)
@@ -166,6 +173,17 @@ def make_image(request: ImageRequest) -> ImageResult:
             files.thumbnail.write_bytes(thumbnail.result())
         files.summary.write_bytes(TypeAdapter(ImageResult).dump_json(result, indent=1))
     return result
+
+
+def _refined(
+    seen: Visibilities, request: ImageRequest, engine: str, dish_m: tuple[float, float]
+) -> tuple[Visibilities, InFieldCalibration]:
+    """Calibrate the visibilities by the known sources of their field, where it can be done."""
+    if engine != FastEngine.name:
+        return seen, InFieldCalibration(
+            False, f"the engine {engine!r} reads the calibrated MS, which isn't changed"
+        )
+    return calibrate_in_field(seen, request.field_model, dish_m)
 
 
 class _SubBands:

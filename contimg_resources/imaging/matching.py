@@ -1,6 +1,6 @@
 """Compare the sources of an image with known sources.
 
-Belongs here: reference lists and matching. Doesn't: checks (see `acceptance`).
+Belongs here: matching. Doesn't: checks (see `acceptance`).
 """
 
 from collections.abc import Sequence
@@ -11,31 +11,13 @@ from numpy.typing import NDArray
 
 from contimg_resources.core.errors import ImagingFailed
 from contimg_resources.imaging.beam import separation_rad, sin_of_sky
-from contimg_resources.imaging.model import Beam, ImageResult, Source
+from contimg_resources.imaging.model import Beam, ImageResult, ReferenceSource, Source
 
 #: A detected source matches a known one within this many minor axes of the beam.
 _RADIUS_BEAMS = 0.5
 #: A known source is isolated when nothing brighter than this share of it is within two beams.
 _COMPANION = 0.05
 _COMPANION_BEAMS = 2.0
-
-
-@dataclass(frozen=True)
-class ReferenceSource:
-    """A source of known position and flux density."""
-
-    name: str  #: Its name.
-    #: `ra_deg`, `dec_deg`: Position, ICRS degrees.
-    ra_deg: float
-    dec_deg: float
-    flux_jy: float  #: Flux density at `reference_ghz`, Jy.
-    reference_ghz: float  #: Reference frequency, GHz.
-    spectral_index: float  #: ``S ~ nu^spectral_index``.
-
-    def flux_at(self, frequency_hz: float) -> float:
-        """Return the flux density at a frequency (Hz), Jy."""
-        ratio = frequency_hz / (self.reference_ghz * 1e9)
-        return float(self.flux_jy * ratio**self.spectral_index)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+import numpy as np
+
+from contimg_resources.core.arrays import Floats
 from contimg_resources.settings import ImagingSettings
+
+
+@dataclass(frozen=True)
+class ReferenceSource:
+    """A source of known position and flux density."""
+
+    name: str  #: Its name.
+    #: `ra_deg`, `dec_deg`: Position, ICRS degrees.
+    ra_deg: float
+    dec_deg: float
+    flux_jy: float  #: Flux density at `reference_ghz`, Jy.
+    reference_ghz: float  #: Reference frequency, GHz.
+    spectral_index: float  #: ``S ~ nu^spectral_index``.
+
+    def flux_at(self, frequency_hz: float) -> float:
+        """Return the flux density at a frequency (Hz), Jy."""
+        ratio = frequency_hz / (self.reference_ghz * 1e9)
+        return float(self.flux_jy * ratio**self.spectral_index)
 
 
 @dataclass(frozen=True)
@@ -26,6 +47,8 @@ class ImageRequest:
     dish_diameter_m: float | None = None
     blockage_diameter_m: float | None = None
     min_snr: float = 6.0  #: Signal-to-noise ratio (local rms) above which sources are listed.
+    #: Known sources about the field, for in-field calibration (see `ImagingSettings.in_field`).
+    field_model: tuple[ReferenceSource, ...] = ()
     #: Entries for the FITS headers: ``caltable_set``, ``caltable_version`` and ``observation`` have
     #: dedicated keywords, everything else becomes HISTORY.
     provenance: dict[str, str] = field(default_factory=dict)
@@ -89,6 +112,13 @@ class ImageGrid:
         return self.size
 
 
+def position_angle_deg(angle_deg: float | Floats) -> Floats:
+    """Return position angles, from north through east, in [-90, 90) degrees; NaN stays NaN."""
+    angles = np.asarray(angle_deg, np.float64)
+    # Those in the range keep all of their digits.
+    return np.where((angles >= -90) & (angles < 90), angles, (angles + 90) % 180 - 90)
+
+
 @dataclass(frozen=True)
 class Beam:
     """A restoring beam."""
@@ -96,7 +126,12 @@ class Beam:
     #: `major_arcsec`, `minor_arcsec`: Axes, full width at half maximum, arcsec.
     major_arcsec: float
     minor_arcsec: float
-    angle_deg: float  #: Position angle of the major axis, east of north, degrees.
+    #: Position angle of the major axis, from north through east, degrees; in [-90, 90).
+    angle_deg: float
+
+    def __post_init__(self) -> None:
+        """Bring the position angle into its range; NaN stays."""
+        object.__setattr__(self, "angle_deg", float(position_angle_deg(self.angle_deg)))
 
     def area_pixels(self, cell_arcsec: float) -> float:
         """Return the solid angle in pixels: ``pi bmaj bmin / (4 ln 2 cell^2)``."""
@@ -120,7 +155,7 @@ class Source:
     local_rms_jy: float  #: Local rms, before primary-beam correction, Jy/beam.
     primary_beam: float  #: Primary beam at its position.
     #: `major_arcsec`, `minor_arcsec`, `angle_deg`: Fitted axes (FWHM, not deconvolved) and position
-    #: angle.
+    #: angle as of a beam.
     major_arcsec: float
     minor_arcsec: float
     angle_deg: float
@@ -187,6 +222,39 @@ class ImageFiles:
 
 
 @dataclass(frozen=True)
+class InFieldSolution:
+    """One kind of gains that in-field calibration tried."""
+
+    kind: str  #: ``delays``, ``phases`` or ``amplitudes``.
+    adopted: bool  #: Whether they are applied: independent data improve.
+    #: Number of solution intervals in the observation; 0: none improves independent data.
+    n_intervals: int
+    #: Decrease of chi squared of the data that the solutions weren't made from.
+    improvement: float
+    #: Rms of the gains that are applied: delays in ns, phases in degrees, relative amplitudes.
+    rms: float
+
+
+@dataclass(frozen=True)
+class InFieldCalibration:
+    """The outcome of calibrating an observation by the known sources in its own field."""
+
+    applied: bool  #: Whether the image is made of refined visibilities.
+    why: str  #: The outcome in one sentence.
+    n_sources: int = 0  #: Number of sources in the model.
+    apparent_jy: float = 0.0  #: Sum of their flux densities through the primary beam, Jy.
+    #: Share of the signal that the model explains, before and with the solutions.
+    explained: tuple[float, float] = (0.0, 0.0)
+    solutions: tuple[InFieldSolution, ...] = ()  #: The kinds of gains, in the order of solving.
+    #: Antennas without signal in part of the observation, and the share of it that is left out.
+    lost: dict[str, float] = field(default_factory=dict)
+    #: Rms of the phase (degrees) and spread of the amplitude of each antenna's gains that are
+    #: applied, by antenna name.
+    phase_rms_deg: dict[str, float] = field(default_factory=dict)
+    amplitudes: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class SubBandImage:
     """The image of a part of the band."""
 
@@ -238,3 +306,4 @@ class ImageResult:
     sub_bands: tuple[SubBandImage, ...] = ()  #: Images of sub-bands, in order of frequency.
     #: Sub-bands that weren't imaged, by name, with the reasons.
     no_sub_bands: dict[str, str] = field(default_factory=dict)
+    in_field: InFieldCalibration | None = None  #: In-field calibration; None: not asked for.

@@ -30,6 +30,10 @@ class Block:
     #: Variance of the real or imaginary part times weight, according to the weights: 1/2 for two
     #: hands of equal weight. Shape (n_rows,).
     variance: Singles
+    #: `first`, `second`: Antennas, rows of the ANTENNA table. Shape (n_rows,).
+    first: NDArray[np.int16]
+    second: NDArray[np.int16]
+    time_s: Floats  #: Middle of the integration, MJD in seconds. Shape (n_rows,).
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Visibilities:
     start_mjd: float
     end_mjd: float
     origin: dict[str, Any]  #: Origin recorded in the calibrated MS.
+    antenna_names: tuple[str, ...]  #: Names of the antennas, by row of the ANTENNA table.
 
     @property
     def values(self) -> tuple[NDArray[np.complex64], ...]:

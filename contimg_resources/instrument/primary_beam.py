@@ -1,6 +1,6 @@
 """The primary beam: the Airy pattern of a dish with a central blockage.
 
-Belongs here: power as a function of angle and frequency.
+Belongs here: power and voltage as functions of angle and frequency.
 Doesn't: its mean over a drift, grids and images (see `contimg_resources.imaging.beam`).
 """
 
@@ -18,7 +18,18 @@ def airy_power(
     dish_diameter_m: float = DISH_DIAMETER_M,
     blockage_diameter_m: float = BLOCKAGE_DIAMETER_M,
 ) -> Floats:
-    """Return the power response relative to the pointing centre.
+    """Return the power response relative to the pointing centre; see `airy_voltage`."""
+    voltage = airy_voltage(separation_rad, frequency_hz, dish_diameter_m, blockage_diameter_m)
+    return np.asarray(voltage**2)
+
+
+def airy_voltage(
+    separation_rad: Any,
+    frequency_hz: Any,
+    dish_diameter_m: float = DISH_DIAMETER_M,
+    blockage_diameter_m: float = BLOCKAGE_DIAMETER_M,
+) -> Floats:
+    """Return the voltage response relative to the pointing centre.
 
     Parameters
     ----------
@@ -32,13 +43,13 @@ def airy_power(
     Returns
     -------
     ndarray of float
-        Power, 1 at the centre, of the broadcast shape.
+        Voltage, 1 at the centre, of the broadcast shape.
 
     Notes
     -----
     With x = pi D sin(theta) / lambda and e = d / D the voltage pattern of an annular aperture is
-    ``E = (2 J1(x)/x - e^2 2 J1(e x)/(e x)) / (1 - e^2)`` and the power ``E^2`` (Born & Wolf,
-    Principles of Optics, 7th ed., 8.6.2).
+    ``E = (2 J1(x)/x - e^2 2 J1(e x)/(e x)) / (1 - e^2)`` (Born & Wolf, Principles of Optics, 7th
+    ed., 8.6.2).
     """
     # scipy is slow to load, and many users of this module never compute a beam.
     from scipy.constants import speed_of_light
@@ -47,7 +58,7 @@ def airy_power(
     x = np.pi * dish_diameter_m * np.sin(np.asarray(separation_rad, np.float64)) / wavelength_m
     ratio = blockage_diameter_m / dish_diameter_m
     voltage = (_jinc(x) - ratio**2 * _jinc(ratio * x)) / (1.0 - ratio**2)
-    return np.asarray(voltage**2, dtype=np.float64)
+    return np.asarray(voltage, dtype=np.float64)
 
 
 def _jinc(x: Floats) -> Floats:

@@ -32,7 +32,7 @@ from contimg_resources.products.recording import (
     replace_products,
 )
 from contimg_resources.products.rows import ARTEFACTS, IMAGES
-from contimg_resources.products.tables import artefacts, images, observations
+from contimg_resources.products.tables import artefacts, images, mosaics, observations
 
 _NEAR = 3
 
@@ -111,6 +111,28 @@ class ArtefactStore(Database):
                 )
                 for *artefact, ms, key, state in connection.execute(query).all()
             ]
+
+    def list_artefacts(
+        self, kinds: Sequence[ArtefactKind] = (ArtefactKind.IMAGE, ArtefactKind.IMAGE_PBCOR)
+    ) -> list[tuple[str, Artefact]]:
+        """Return the artefacts of some kinds with the keys of their observations, by key."""
+        columns = artefacts.c
+        # Its own columns come first.
+        query = ARTEFACTS.query.add_columns(columns.key).where(columns.kind.in_(list(kinds)))
+        return self.all(
+            query.order_by(columns.key, columns.kind),
+            lambda row: (row[-1], ARTEFACTS.read(row[:-1])),
+        )
+
+    def image_stamp(self) -> tuple[float | None, ...]:
+        """Return numbers that change whenever observations, their products or mosaics do."""
+        columns = (observations.c.updated_mjd, artefacts.c.created_mjd, mosaics.c.created_mjd)
+        parts = [
+            sa.select(value).scalar_subquery()
+            for column in columns
+            for value in (sa.func.count(column), sa.func.max(column))
+        ]
+        return self.all(sa.select(*parts), tuple)[0]
 
     def known_paths(self, kind: ArtefactKind) -> frozenset[Path]:
         """Return the paths of all artefacts of a kind."""

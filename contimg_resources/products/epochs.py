@@ -45,7 +45,7 @@ class MosaicQuality:
     #: `bmaj_arcsec`, `bmin_arcsec`: Axes (FWHM) of the restoring beam, arcsec.
     bmaj_arcsec: Number = math.nan
     bmin_arcsec: Number = math.nan
-    bpa_deg: Number = math.nan  #: Its position angle, degrees east of north.
+    bpa_deg: Number = math.nan  #: Its position angle, north through east, -90 to 90 degrees.
 
 
 @dataclass(frozen=True)

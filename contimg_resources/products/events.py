@@ -36,6 +36,21 @@ class Mark(StrEnum):
     FOLLOW_UP = "follow up"
 
 
+class Subject(StrEnum):
+    """What people annotate."""
+
+    SOURCE = "source"
+    CANDIDATE = "candidate"
+
+
+class AnnotationKind(StrEnum):
+    """Kinds of annotations (see `contimg_resources.products.annotations`)."""
+
+    TAG = "tag"
+    COMMENT = "comment"
+    FAVOURITE = "favourite"
+
+
 @dataclass(frozen=True)
 class CandidateRecord:
     """A candidate for an Extreme Scattering Event."""

@@ -162,7 +162,7 @@ class ImageRecord:
     #: `bmaj_arcsec`, `bmin_arcsec`: Axes (FWHM) of the restoring beam, arcsec.
     bmaj_arcsec: float | None = None
     bmin_arcsec: float | None = None
-    bpa_deg: float | None = None  #: Its position angle, degrees east of north.
+    bpa_deg: float | None = None  #: Its position angle, north through east, -90 to 90 degrees.
     n_sources: int | None = None  #: Number of sources found.
     n_matched: int | None = None  #: Number of these that are known.
     flux_ratio: float | None = None  #: Median ratio of measured to known flux density.

@@ -16,6 +16,7 @@ from contimg_resources.database import now_mjd
 from contimg_resources.database.records import between
 from contimg_resources.observations.model import Observation
 from contimg_resources.products import history
+from contimg_resources.products.annotations import AnnotationProducts
 from contimg_resources.products.arrivals import MOVED, TWICE
 from contimg_resources.products.artefact_store import ArtefactStore
 from contimg_resources.products.derived import DerivedProducts
@@ -46,10 +47,11 @@ from contimg_resources.products.tables import (
 )
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
-#: Rows that are never removed: history entries, candidates and marks.
+#: Rows that are never removed: history entries, candidates, marks and annotations.
 _SIZE_SQL = (
     "SELECT (SELECT coalesce(max(id), 0) FROM observation_events) "
-    "+ (SELECT count(*) FROM candidates) + (SELECT count(*) FROM marks)"
+    "+ (SELECT count(*) FROM candidates) + (SELECT count(*) FROM marks) "
+    "+ (SELECT count(*) FROM annotations)"
 )
 
 
@@ -159,6 +161,11 @@ class ProductsStore(ArtefactStore):
     def events(self) -> EventProducts:
         """Candidates, marks and alerts."""
         return EventProducts(self)
+
+    @property
+    def annotations(self) -> AnnotationProducts:
+        """Tags, comments and favourites of sources and candidates."""
+        return AnnotationProducts(self)
 
     @property
     def rejections(self) -> Rejections:

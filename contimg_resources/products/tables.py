@@ -9,7 +9,7 @@ from contimg_resources.database.paths import StoredPath
 from contimg_resources.database.records import NumberOrNan, named
 from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.epochs import EpochKind, MosaicState
-from contimg_resources.products.events import CandidateState, Mark
+from contimg_resources.products.events import AnnotationKind, CandidateState, Mark, Subject
 from contimg_resources.products.model import ObservationState
 
 metadata = sa.MetaData()
@@ -233,6 +233,22 @@ marks = sa.Table(
     sa.Column("by", sa.Text, nullable=False),
     sa.Column("created_mjd", sa.Double, nullable=False),
     sa.Index("ix_marks_candidate", "candidate_id"),
+)
+
+#: One row for each tag, comment or favourite that a person added or withdrew.
+annotations = sa.Table(
+    "annotations",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("subject", named(Subject), nullable=False),
+    # No foreign key, like marks.
+    sa.Column("subject_id", sa.Text, nullable=False),
+    sa.Column("kind", named(AnnotationKind), nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("is_withdrawn", sa.Boolean, nullable=False),
+    sa.Column("created_mjd", sa.Double, nullable=False),
+    sa.Index("ix_annotations_subject", "subject", "subject_id"),
 )
 
 #: One row for each alert.

@@ -232,6 +232,13 @@ class ImagingSettings(Section):
         description="Number of equal parts of the band that are imaged as well, for the spectra of "
         "sources and of their changes; 0: none.",
     )
+    in_field: bool = Field(
+        False,
+        description="Whether each observation is calibrated once more, by the reference "
+        "catalogue's sources in its own field (engine `fast`): delays, phases and amplitudes of "
+        "each antenna, applied only where data improve that the solution wasn't made from. Flux "
+        "densities keep the scale of the caltable set.",
+    )
     max_flagged_fraction: float = Field(
         0.6,
         gt=0,
@@ -240,13 +247,16 @@ class ImagingSettings(Section):
         "fails.",
     )
     max_rms_ratio: float = Field(
-        3.0, gt=1, description="Maximum ratio of the measured rms to the expected noise."
+        3.0,
+        gt=1,
+        description="Maximum ratio of the measured rms to the expected one: thermal noise and "
+        "confusion, added in quadrature.",
     )
     max_dynamic_range: float = Field(
         1000.0,
         gt=1,
-        description="An rms up to the peak divided by this is always accepted: the field of a "
-        "bright calibrator is limited by dynamic range, not by noise.",
+        description="The peak divided by this is added, in quadrature, to the largest accepted "
+        "rms: the field of a bright calibrator is limited by dynamic range, not by noise.",
     )
     max_beam_elongation: float = Field(6.0, gt=1, description="Maximum bmaj / bmin.")
     min_beam_pixels: float = Field(2.0, gt=0, description="Minimum number of pixels across bmin.")

@@ -45,6 +45,12 @@ class DashboardSettings(Section):
         description="Address of Dagster's web interface for links to runs; None: that of the "
         "platform that runs on the state directory.",
     )
+    sesame_url: str = Field(
+        "https://cds.unistra.fr/cgi-bin/nph-sesame",
+        pattern=r"^(https?://.+)?$",
+        description="Address of the CDS's service Sesame, which the server asks for the positions "
+        "of names that no catalogue here has; empty: nobody is asked.",
+    )
 
 
 class AlertSettings(Section):

@@ -5,6 +5,7 @@ the other modules of this package).
 """
 
 import os
+from datetime import date
 from pathlib import Path
 
 import tomlkit
@@ -75,6 +76,18 @@ class Settings(BaseSettings):
         None,
         description="The products store: a SQLite file or an SQLAlchemy URL; None: "
         "`products.sqlite3` in the state directory.",
+    )
+    first_day: date = Field(
+        date(2025, 1, 1),
+        description="First UTC day of Dagster's daily partitions: the day of the first "
+        "observation, or of older data to be reprocessed. An earlier day may be set at any time; "
+        "the platform reads it when it starts.",
+    )
+    docs_url: str | None = Field(
+        None,
+        pattern=r"^https?://.*/$",
+        description="Address of the built documentation for links on Dagster's pages: "
+        "`https://example.org/docs/`.",
     )
     umask: str = Field(
         "077",

@@ -84,11 +84,14 @@ class GainModel:
         """Return the total gain at one time (MJD), shape (antennas, 2, frequencies)."""
         return self.delay_term(frequencies_hz) * self.bandpass(frequencies_hz) * self.gain(mjd)
 
-    def save(self, path: Path, frequencies_hz: Floats, mjd: Floats) -> None:
+    def save(
+        self, path: Path, frequencies_hz: Floats, mjd: Floats, further: dict[str, Any] | None = None
+    ) -> None:
         """Write the model, and its terms sampled at frequencies (Hz, ascending) and times (MJD).
 
         Arrays besides the model's own: ``delay_ns`` (antennas, 2), ``bandpass`` (antennas, 2,
-        frequencies), ``gain`` (antennas, 2, times), ``frequencies_hz`` and ``mjd``.
+        frequencies), ``gain`` (antennas, 2, times), ``frequencies_hz`` and ``mjd``; `further` ones
+        are added.
         """
         model: dict[str, Any] = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
         np.savez(
@@ -99,6 +102,7 @@ class GainModel:
             gain=self.gain(mjd),
             frequencies_hz=frequencies_hz,
             mjd=mjd,
+            **(further or {}),
         )
 
     @classmethod

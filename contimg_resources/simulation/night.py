@@ -6,7 +6,7 @@ Doesn't: one observation (see `contimg_resources.simulation.observation`).
 
 import csv
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,9 +33,10 @@ from contimg_resources.simulation.observation import (
     pointings_deg,
     simulate_observation,
 )
-from contimg_resources.simulation.sky import REFERENCE_GHZ, sources_near
+from contimg_resources.simulation.sky import REFERENCE_GHZ, Source, sources_near
 from contimg_resources.simulation.spec import (
     DeadStyle,
+    EffectsSpec,
     FileFormat,
     GainSpec,
     RfiSpec,
@@ -74,6 +75,7 @@ class NightSpec:
     sky: SkySpec = field(default_factory=SkySpec)  #: Contents of the sky.
     gains: GainSpec = field(default_factory=GainSpec)  #: The antennas' imperfections.
     rfi: RfiSpec | None = None  #: Interference; None: none.
+    effects: EffectsSpec = field(default_factory=EffectsSpec)  #: Effects that spoil real images.
     dead_antennas: tuple[str, ...] = ()  #: Names of antennas without signal.
     dead_style: DeadStyle = DeadStyle.ZERO  #: Their data in the MS.
     sefd_jy: float | None = None  #: See `SimulationSpec`; None: the instrument's.
@@ -111,6 +113,7 @@ def plan_night(night: NightSpec) -> tuple[NightObservation, ...]:
         sky=night.sky,
         gains=night.gains,
         rfi=night.rfi,
+        effects=night.effects,
         dead_antennas=night.dead_antennas,
         dead_style=night.dead_style,
         weight_spectrum=night.weight_spectrum,
@@ -175,22 +178,55 @@ def simulate_night(
         )
 
 
+#: A survey with a beam of 45 arcsec (NVSS) lists sources down to this, Jy, and lists the lobes of
+#: a double that are farther apart than its beam.
+_LISTED_JY, _SURVEY_BEAM_DEG = 2.5e-3, 45 / 3600
+
+
 def write_sky_list(night: NightSpec, path: Path) -> None:
-    """Write all sources of a night as a list (CSV) for ``contimg catalogue add``.
+    """Write the sources of a night as a survey lists them (CSV), for ``contimg catalogue add``.
 
     It holds name, position (ICRS, degrees), flux density (Jy) at a frequency (GHz) and spectral
-    index over the band.
+    index over the band. A double narrower than 45 arcsec is one source at its middle; sources below
+    2.5 mJy are left out.
     """
-    known = {}
+    known: dict[str, dict[str, Source]] = {}
     for planned in plan_night(night):
         pointings = pointings_deg(planned.spec)
         for source in sources_near(planned.spec.sky, night.seed, pointings[:, 0], pointings[:, 1]):
-            known[source.name] = source
+            known.setdefault(source.part_of or source.name, {})[source.name] = source
     with path.open("w", newline="") as stream:
         rows = csv.writer(stream)
         rows.writerow(("name", "ra_deg", "dec_deg", "flux_jy", "reference_ghz", "spectral_index"))
-        for name, source in sorted(known.items()):
+        for name, source in sorted(_as_listed(known)):
             ends_jy = source.model.flux_jy(_BAND_HZ)
             flux_jy = float(source.model.flux_jy(REFERENCE_GHZ * 1e9))
             index = math.log(ends_jy[1] / ends_jy[0]) / math.log(_BAND_HZ[1] / _BAND_HZ[0])
-            rows.writerow((name, source.ra_deg, source.dec_deg, flux_jy, REFERENCE_GHZ, index))
+            if flux_jy >= _LISTED_JY:
+                rows.writerow((name, source.ra_deg, source.dec_deg, flux_jy, REFERENCE_GHZ, index))
+
+
+def _as_listed(known: Mapping[str, Mapping[str, Source]]) -> Iterator[tuple[str, Source]]:
+    """Yield sources with their names, from their components by name."""
+    for name, parts in known.items():
+        one, *others = parts.values()
+        if not one.part_of:
+            yield name, one
+            continue
+        # One lobe of a double at the edge of the sky isn't the source.
+        for other in others:
+            apart = separation_deg(one.ra_deg, one.dec_deg, other.ra_deg, other.dec_deg)
+            if apart > _SURVEY_BEAM_DEG:
+                yield from parts.items()
+                continue
+            level, *slopes = one.model.coefficients
+            east = (other.ra_deg - one.ra_deg + 180) % 360 - 180
+            yield (
+                name,
+                replace(
+                    one,
+                    ra_deg=(one.ra_deg + 0.5 * east) % 360,
+                    dec_deg=0.5 * (one.dec_deg + other.dec_deg),
+                    model=replace(one.model, coefficients=(level + math.log10(2), *slopes)),
+                ),
+            )

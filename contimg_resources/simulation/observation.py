@@ -17,6 +17,7 @@ from contimg_resources.core.times import datetime_from_mjd
 from contimg_resources.core.trees import remove_tree
 from contimg_resources.observations.settling import done_marker
 from contimg_resources.simulation import measurement_set
+from contimg_resources.simulation.effects import draw_effects
 from contimg_resources.simulation.gains import draw_gains
 from contimg_resources.simulation.meridian import meridian_direction_deg
 from contimg_resources.simulation.predict import (
@@ -134,7 +135,9 @@ def _simulate_into(
     pointings = pointings_deg(spec)
     sources = sources_near(spec.sky, spec.seed, pointings[:, 0], pointings[:, 1])
     gains = draw_gains(spec.gains, spec.seed, spec.antennas)
-    describe_truth(ms_name, spec, pointings, sources, gains).save(*truth_paths(directory / ms_name))
+    effects = draw_effects(spec)
+    truth = describe_truth(ms_name, spec, pointings, sources, gains, effects)
+    truth.save(*truth_paths(directory / ms_name))
     report_progress(f"{ms_name}: writing subtables", 0.0)
     antenna_uvw = measurement_set.write_skeleton(directory / ms_name, spec, pointings)
 
@@ -169,6 +172,7 @@ def _simulate_into(
             windows_hz[window],
             float(spec.integration_mjd[integration]),
             None if interference is None else (interference, integration, ranks[window]),
+            effects,
         )
         seen[silent] = 0
         if spec.sefd_jy > 0:

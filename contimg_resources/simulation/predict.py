@@ -1,8 +1,8 @@
 """Compute visibilities of a drift scan from first principles.
 
-Belongs here: the measurement equation of point sources attenuated by the primary beam, gains,
-noise, and interference (persistent lines, broadband bursts and a satellite, as received by each
-antenna), one integration at a time.
+Belongs here: the measurement equation of points and Gaussians attenuated by the primary beam, gains
+and further effects, noise, and interference (persistent lines, broadband bursts and a satellite, as
+received by each antenna), one integration at a time.
 Doesn't: reading or writing a MeasurementSet.
 """
 
@@ -10,18 +10,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.constants import speed_of_light
 
 from contimg_resources.core.arrays import Complexes, Floats, Ints
 from contimg_resources.core.point_sources import direction_cosines, point_source_visibilities
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.observations.flux_model import flux_densities_jy
+from contimg_resources.simulation.effects import Effects
 from contimg_resources.simulation.gains import GainModel
 from contimg_resources.simulation.sky import Source
 from contimg_resources.simulation.spec import RfiSpec
 
 _SATELLITE_HALF_WIDTH_HZ = 1.5e6
 _SATELLITE_SWEEP_HZ = 6e6
+#: Logarithm of the flux density (Jy) above which sources are seen by each antenna's own beam.
+_LOG_OWN_BEAM = np.log10(0.03)
 
 
 @dataclass(frozen=True)
@@ -113,21 +117,55 @@ def true_visibilities(
     dec0_deg: float,
     antenna_uvw_m: Floats,
     frequencies_hz: Floats,
+    effects: Effects | None = None,
+    mjd: float = 0.0,
 ) -> Complexes:
-    """Return the visibilities of perfect antennas in one integration, Jy.
+    """Return the visibilities of antennas without gains in one integration, Jy.
 
     They have the shape (frequencies, antennas, antennas), and are the same in both polarisations.
     `ra0_deg`, `dec0_deg` are the phase and pointing centre, ICRS; `antenna_uvw_m`, shape (antennas,
-    3), see `contimg_resources.core.point_sources`.
+    3), see `contimg_resources.core.point_sources`. `effects` are those of the dishes, their
+    positions and the ionosphere at the time `mjd`; None: the antennas are perfect.
 
     Notes
     -----
-    Smearing over channel and integration is neglected, as in CASA's own simulator.
+    A Gaussian of FWHM theta attenuates a baseline of q wavelengths by
+    ``exp(-(pi theta q)^2 / (4 ln 2))`` (Condon & Ransom 2016, Essential Radio Astronomy, A.7).
+    Smearing over channel and integration is neglected, as in CASA's own simulator. Sources below
+    30 mJy are seen by perfect dishes.
     """
-    positions = np.array([(s.ra_deg, s.dec_deg) for s in sources]).reshape(-1, 2)
-    cosines = np.stack(direction_cosines(positions[:, 0], positions[:, 1], ra0_deg, dec0_deg))
-    apparent = apparent_flux_jy(sources, ra0_deg, dec0_deg, frequencies_hz)
-    return point_source_visibilities(apparent, cosines, antenna_uvw_m, frequencies_hz)
+    seen = np.zeros((frequencies_hz.size, len(antenna_uvw_m), len(antenna_uvw_m)), np.complex64)
+    own_beams = effects is not None and effects.own_beams
+    groups: dict[tuple[float, bool], list[Source]] = {}
+    for s in sources:
+        own = own_beams and s.model.coefficients[0] > _LOG_OWN_BEAM
+        groups.setdefault((s.fwhm_arcsec, own), []).append(s)
+    for (fwhm_arcsec, own), group in groups.items():
+        positions = np.array([(s.ra_deg, s.dec_deg) for s in group])
+        cosines = np.stack(direction_cosines(positions[:, 0], positions[:, 1], ra0_deg, dec0_deg))
+        part = point_source_visibilities(
+            flux_densities_jy([s.model for s in group], frequencies_hz).T
+            if own
+            else apparent_flux_jy(group, ra0_deg, dec0_deg, frequencies_hz),
+            cosines,
+            antenna_uvw_m,
+            frequencies_hz,
+            effects.voltage(cosines, frequencies_hz) if own and effects is not None else None,
+            None
+            if effects is None
+            else effects.extra_turns(cosines, antenna_uvw_m, frequencies_hz, mjd),
+        )
+        if fwhm_arcsec > 0:
+            part *= _taper(fwhm_arcsec, antenna_uvw_m, frequencies_hz)
+        seen += part
+    return seen
+
+
+def _taper(fwhm_arcsec: float, antenna_uvw_m: Floats, frequencies_hz: Floats) -> Floats:
+    across_m = antenna_uvw_m[:, None, :2] - antenna_uvw_m[None, :, :2]
+    wide = np.pi * np.radians(fwhm_arcsec / 3600) / speed_of_light
+    exponent = (across_m**2).sum(axis=2) * (wide * frequencies_hz[:, None, None]) ** 2
+    return np.asarray(np.exp(-exponent / (4 * np.log(2))), np.float32)
 
 
 def corrupted_visibilities(
@@ -137,16 +175,21 @@ def corrupted_visibilities(
     frequencies_hz: Floats,
     mjd: float,
     heard: Complexes | None,
+    effects: Effects | None = None,
 ) -> Complexes:
     """Return XX and YY of the real antennas before noise, Jy, shape (baselines, frequencies, 2).
 
     ``V_ij = g_i conj(g_j) V_true`` per receptor. `true` has the shape (frequencies, antennas,
     antennas); `mjd` is the middle of the integration, days; `heard` is the interference received by
-    each antenna, shape (emitters, frequencies, antennas), see `Interference.heard`.
+    each antenna, shape (emitters, frequencies, antennas), see `Interference.heard`. `effects` add
+    faults of the antennas and errors of the baselines.
     """
     if heard is not None:
         true = true + np.einsum("efi,efj->fij", heard, heard.conj())
     total = gains.total(frequencies_hz, mjd).astype(np.complex64)
+    if effects is not None:
+        total = total * effects.gains(frequencies_hz, mjd)[:, None, :]
+        true = true * (1 + effects.closure).astype(np.complex64)
     recorded = np.empty((baselines.first.size, frequencies_hz.size, 2), np.complex64)
     for receptor in range(2):
         per_antenna = np.ascontiguousarray(total[:, receptor, :].T)
@@ -164,6 +207,7 @@ def window_visibilities(
     frequencies_hz: Floats,
     mjd: float,
     interference: tuple[Interference, int, Ints] | None,
+    effects: Effects | None = None,
 ) -> Complexes:
     """Return one integration of one spectral window without noise.
 
@@ -186,19 +230,21 @@ def window_visibilities(
     interference : (Interference, int, ndarray of int), optional
         The emitters, the number of the integration, and the indices of this window's channels among
         all channels in ascending frequency.
+    effects : Effects, optional
+        Further effects.
 
     Returns
     -------
     ndarray of complex, shape (baselines, frequencies, 2)
         XX and YY, Jy.
     """
-    true = true_visibilities(sources, *pointing_deg, antenna_uvw_m, frequencies_hz)
+    true = true_visibilities(sources, *pointing_deg, antenna_uvw_m, frequencies_hz, effects, mjd)
     heard = None
     if interference is not None:
         emitters, integration, channels = interference
         part = Interference(emitters.strength_jy[:, :, channels], emitters.delay_s)
         heard = part.heard(integration, frequencies_hz)
-    return corrupted_visibilities(true, baselines, gains, frequencies_hz, mjd, heard)
+    return corrupted_visibilities(true, baselines, gains, frequencies_hz, mjd, heard, effects)
 
 
 def noise(rng: np.random.Generator, shape: tuple[int, ...], sigma_jy: float) -> Complexes:

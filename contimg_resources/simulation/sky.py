@@ -1,17 +1,19 @@
-"""The simulated sky: point sources.
+"""The simulated sky: points and circular Gaussians.
 
-Belongs here: the random catalogue, the calibrators on it, and selecting sources near a pointing.
+Belongs here: the random catalogue and its faint population, doubles and sizes, the calibrators,
+selecting sources near a pointing.
 Doesn't: the primary beam and visibilities (see `contimg_resources.simulation.predict`).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from contimg_resources.core.arrays import Floats
+from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.calibrators import FLUX_SCALE_SOURCES, separation_deg
-from contimg_resources.observations.flux_model import FluxModel
+from contimg_resources.observations.flux_model import FluxModel, flux_densities_jy
 from contimg_resources.simulation.spec import SkySpec
 
 #: Frequency at which the catalogue's flux densities are drawn, GHz.
@@ -22,6 +24,22 @@ REFERENCE_GHZ = 1.405
 _COUNTS_FLUX_JY = np.array([0.0025, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0])
 _COUNTS_PER_DEG2 = np.array([53.0, 17.0, 6.2, 1.7, 0.41, 0.07, 0.01, 0.001])
 
+#: Coefficients of ``log10((dN/dS) S^2.5) = sum a_k (log10 S[mJy])^k`` at 1.4 GHz, Jy^1.5 per
+#: steradian, from 0.05 mJy to 1 Jy (Hopkins et al. 2003, AJ 125, 465, section 4).
+_HOPKINS = np.array([0.859, 0.508, 0.376, -0.049, -0.121, 0.057, -0.008])
+#: Steps of its integral.
+_N_COUNTS = 400
+
+#: Median largest angular size ``2 arcsec (S[mJy])^0.30`` at 1.4 GHz, and the share of sources
+#: larger than theta, ``2^-((theta / median)^0.62)`` (Windhorst, Mathis & Neuschaefer 1990, ASP
+#: Conf. 10, 389).
+_SIZE_OF_1_MJY_ARCSEC, _SIZE_SLOPE, _SIZE_SHAPE = 2.0, 0.30, 0.62
+#: Sizes are rounded to these, arcsec, which makes visibilities cheap; a double is as wide as drawn.
+_SIZES_ARCSEC = np.array([4.0, 6.0, 9.0, 13.0, 20.0, 30.0, 45.0, 70.0, 100.0])
+#: A smaller source is a point for all baselines.
+_POINT_ARCSEC = 3.0
+_FAINT_STREAM, _SHAPE_STREAM = 12, 13
+
 _SPECTRAL_INDEX_MEAN = -0.75
 _SPECTRAL_INDEX_STD = 0.25
 #: Minimum distance of a catalogue source to a calibrator: the calibrator's model is a point source.
@@ -30,13 +48,15 @@ _CLEAR_OF_CALIBRATOR_DEG = 0.1
 
 @dataclass(frozen=True)
 class Source:
-    """A point source."""
+    """A point, or a circular Gaussian."""
 
     name: str  #: Its name.
     ra_deg: float  #: Position, ICRS, degrees.
     dec_deg: float  #: Position, ICRS, degrees.
     model: FluxModel  #: Flux density as a function of frequency.
     calibrator: bool = False  #: Whether it is a source of the flux scale.
+    fwhm_arcsec: float = 0.0  #: Full width at half maximum, arcsec; 0: a point.
+    part_of: str = ""  #: Name of the source of which it is a component; empty: it is whole.
 
 
 def sources_near(sky: SkySpec, seed: int, ra_deg: Floats, dec_deg: Floats) -> tuple[Source, ...]:
@@ -58,14 +78,14 @@ def sources_near(sky: SkySpec, seed: int, ra_deg: Floats, dec_deg: Floats) -> tu
         for s in sky.added
     ]
     if sky.catalogue:
-        found += _well_apart(
-            [
-                s
-                for cell in _cells(ra_deg, dec_deg, sky.radius_deg + sky.separation_deg)
-                for s in _catalogue_cell(sky, seed, *cell)
-            ],
-            sky.separation_deg,
+        cells = list(_cells(ra_deg, dec_deg, sky.radius_deg + sky.separation_deg))
+        listed = _well_apart(
+            [s for cell in cells for s in _catalogue_cell(sky, seed, *cell)], sky.separation_deg
         )
+        if sky.faintest_jy > 0:
+            faint = [s for cell in cells for s in _faint_cell(sky, seed, *cell)]
+            listed += _visible(faint, sky, ra_deg, dec_deg)
+        found += _shaped(listed, sky, seed)
     return tuple(
         s
         for s in found
@@ -119,6 +139,97 @@ def _catalogue_cell(sky: SkySpec, seed: int, ra_cell: int, dec_cell: int) -> lis
         np.interp(np.log(rank), np.log(_COUNTS_PER_DEG2[::-1]), np.log(_COUNTS_FLUX_JY[::-1]))
     )
     index = rng.normal(_SPECTRAL_INDEX_MEAN, _SPECTRAL_INDEX_STD, n)
+    return _listed(ra, dec, flux, index)
+
+
+def _faint_cell(sky: SkySpec, seed: int, ra_cell: int, dec_cell: int) -> list[Source]:
+    """Draw the faint population of a cell, see `_catalogue_cell`."""
+    rng = np.random.default_rng([seed, _FAINT_STREAM, ra_cell, dec_cell + 90])
+    sines = np.sin(np.radians([dec_cell, dec_cell + 1]))
+    flux_jy = np.geomspace(sky.minimum_jy, sky.faintest_jy, _N_COUNTS)
+    above = faint_counts_per_deg2(flux_jy)
+    n = int(rng.poisson(np.degrees(sines[1] - sines[0]) * above[-1]))
+    ra = ra_cell + rng.random(n)
+    dec = np.degrees(np.arcsin(rng.uniform(sines[0], sines[1], n)))
+    flux = np.exp(np.interp(rng.uniform(0, above[-1], n), above, np.log(flux_jy)))
+    return _listed(ra, dec, flux, rng.normal(_SPECTRAL_INDEX_MEAN, _SPECTRAL_INDEX_STD, n))
+
+
+def faint_counts_per_deg2(flux_jy: Floats) -> Floats:
+    """Return sources per square degree between descending flux densities (Jy) and the first.
+
+    Notes
+    -----
+    The integral of the polynomial of Hopkins et al. (2003).
+    """
+    mjy = np.log10(1e3 * flux_jy)
+    per_jy_sr = 10 ** np.polynomial.polynomial.polyval(mjy, _HOPKINS) * flux_jy**-2.5
+    steps = 0.5 * (per_jy_sr[1:] + per_jy_sr[:-1]) * -np.diff(flux_jy)
+    return np.asarray(np.concatenate([[0.0], np.cumsum(steps)]) * np.radians(1) ** 2)
+
+
+def _visible(faint: list[Source], sky: SkySpec, ra_deg: Floats, dec_deg: Floats) -> list[Source]:
+    """Return the faint sources that reach a quarter of the limit through the primary beam."""
+    if not faint:
+        return []
+    ra, dec = np.array([(s.ra_deg, s.dec_deg) for s in faint]).T
+    nearest = np.full(len(faint), 180.0)
+    for k in range(len(ra_deg)):
+        nearest = np.minimum(nearest, separation_deg(ra, dec, ra_deg[k], dec_deg[k]))
+    hz = REFERENCE_GHZ * 1e9
+    flux_jy = flux_densities_jy([s.model for s in faint], np.array([hz]))[:, 0]
+    seen = flux_jy * airy_power(np.radians(nearest), hz) > 0.25 * sky.faintest_jy
+    return [faint[i] for i in np.flatnonzero(seen & (nearest <= sky.radius_deg))]
+
+
+def _shaped(sources: list[Source], sky: SkySpec, seed: int) -> list[Source]:
+    """Give sources their sizes, and divide doubles into two equal points."""
+    if not sky.sizes and sky.doubles == 0:
+        return sources
+    shaped = []
+    for s in sources:
+        # Drawn from the position, so that neighbouring observations agree.
+        place = (round(s.ra_deg * 1e7), round((s.dec_deg + 90) * 1e7))
+        rng = np.random.default_rng([seed, _SHAPE_STREAM, *place])
+        double, share, angle = rng.random() < sky.doubles, rng.random(), rng.uniform(0, np.pi)
+        mjy = 1e3 * float(s.model.flux_jy(REFERENCE_GHZ * 1e9))
+        median = _SIZE_OF_1_MJY_ARCSEC * mjy**_SIZE_SLOPE
+        size = min(median * float(-np.log2(1 - share)) ** (1 / _SIZE_SHAPE), _SIZES_ARCSEC[-1])
+        if double:
+            shaped += _lobes(s, size, angle)
+        elif sky.sizes and size > _POINT_ARCSEC:
+            rounded = _SIZES_ARCSEC[np.argmin(np.abs(np.log(_SIZES_ARCSEC / size)))]
+            shaped.append(replace(s, fwhm_arcsec=float(rounded)))
+        else:
+            shaped.append(s)
+    return shaped
+
+
+def _lobes(source: Source, apart_arcsec: float, angle_rad: float) -> list[Source]:
+    half_deg = 0.5 * apart_arcsec / 3600
+    level, *others = source.model.coefficients
+    half = replace(source.model, coefficients=(level - np.log10(2.0), *others))
+    return [
+        replace(
+            source,
+            name=source.name + end,
+            ra_deg=float(
+                (
+                    source.ra_deg
+                    + sign * half_deg * np.sin(angle_rad) / np.cos(np.radians(source.dec_deg))
+                )
+                % 360.0
+            ),
+            dec_deg=float(np.clip(source.dec_deg + sign * half_deg * np.cos(angle_rad), -90, 90)),
+            model=half,
+            part_of=source.name,
+        )
+        for end, sign in (("A", 1), ("B", -1))
+    ]
+
+
+def _listed(ra: Floats, dec: Floats, flux_jy: Floats, index: Floats) -> list[Source]:
+    """Return sources of the random catalogue, without those too close to a calibrator."""
     clear = np.all(
         [
             separation_deg(ra, dec, c.ra_deg, c.dec_deg) > _CLEAR_OF_CALIBRATOR_DEG
@@ -132,7 +243,7 @@ def _catalogue_cell(sky: SkySpec, seed: int, ra_cell: int, dec_cell: int) -> lis
             float(ra[i]),
             float(dec[i]),
             FluxModel.power_law(
-                float(flux[i]), REFERENCE_GHZ, float(index[i]), "simulated catalogue"
+                float(flux_jy[i]), REFERENCE_GHZ, float(index[i]), "simulated catalogue"
             ),
         )
         for i in np.flatnonzero(clear)

@@ -1,10 +1,10 @@
 """Specification of a simulated observation.
 
-Belongs here: frozen, serialisable records with their defaults, and the three sizes.
+Belongs here: frozen, serialisable records with their defaults, the three sizes, the two presets.
 Doesn't: simulating.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 import numpy as np
@@ -101,6 +101,56 @@ class SkySpec:
     calibrators: bool = True  #: Whether to include the flux-scale sources.
     added: tuple[AddedSource, ...] = ()  #: Further sources.
     radius_deg: float = 4.0  #: Sources farther than this from every pointing are left out.
+    #: Lower limit of a faint population between it and `minimum_jy`, at 1.405 GHz, Jy; 0: there is
+    #: none. It follows the counts of Hopkins et al. (2003), and is limited to sources that reach
+    #: `faintest_jy` / 4 through the primary beam.
+    faintest_jy: float = 0.0
+    #: Share of the sources of the random catalogue that are doubles, two equal points; all others
+    #: are circular Gaussians where `sizes` is set.
+    doubles: float = 0.0
+    sizes: bool = False  #: Whether sources of the random catalogue have sizes; else only doubles.
+
+
+@dataclass(frozen=True)
+class EffectsSpec:
+    """Effects that spoil real images, besides gains, noise and interference; by default none.
+
+    Every value but the numbers of antennas is a standard deviation.
+    """
+
+    #: `pointing_arcmin`, `beam_width`, `beam_ellipticity`: Pointing error of each antenna along
+    #: each axis, arcmin; relative difference of the width of its primary beam; relative difference
+    #: of its two axes, whose position angle is random.
+    pointing_arcmin: float = 0.0
+    beam_width: float = 0.0
+    beam_ellipticity: float = 0.0
+    #: `refraction_arcsec`, `refraction_gradient`: Ionospheric shift of the whole field along each
+    #: axis, arcsec at 1.4 GHz, and its change over the field, arcsec per degree. They vary with
+    #: periods of 4 to 15 minutes and are proportional to the wavelength squared.
+    refraction_arcsec: float = 0.0
+    refraction_gradient: float = 0.0
+    #: `n_delay_jumps`, `delay_jump_ns`: Number of antennas whose delay jumps once in an
+    #: observation, and the jump, nanoseconds.
+    n_delay_jumps: int = 0
+    delay_jump_ns: float = 5.0
+    n_dying: int = 0  #: Number of antennas that lose their signal during an observation.
+    #: `n_misplaced`, `position_m`: Number of antennas that aren't where the MS places them, and the
+    #: error of each coordinate, metres.
+    n_misplaced: int = 0
+    position_m: float = 0.02
+    closure: float = 0.0  #: Relative complex error of each baseline, constant in time.
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            if not 0 <= getattr(self, f.name) < np.inf:
+                raise ConfigurationError(
+                    f"{f.name} of a simulation's effects must be zero or above, and finite"
+                )
+
+    @property
+    def any(self) -> bool:
+        """Return whether there is any effect."""
+        return self != EffectsSpec(delay_jump_ns=self.delay_jump_ns, position_m=self.position_m)
 
 
 class FileFormat(StrEnum):
@@ -140,6 +190,7 @@ class SimulationSpec:
     gains: GainSpec = field(default_factory=GainSpec)  #: The antennas' imperfections.
     sky: SkySpec = field(default_factory=SkySpec)  #: The sky.
     rfi: RfiSpec | None = None  #: Interference; None: none.
+    effects: EffectsSpec = field(default_factory=EffectsSpec)  #: Effects that spoil real images.
     dead_antennas: tuple[str, ...] = ()  #: Names of antennas without signal.
     dead_style: DeadStyle = DeadStyle.ZERO  #: Their data in the MS.
     #: Whether to write a WEIGHT_SPECTRUM, as the instrument's converter does.
@@ -160,6 +211,15 @@ class SimulationSpec:
             )
         if not 0 < self.sky.minimum_jy < self.sky.maximum_jy:
             raise ConfigurationError("the catalogue's flux limits must be positive and ascending")
+        if not (0 <= self.sky.faintest_jy < self.sky.minimum_jy and 0 <= self.sky.doubles <= 1):
+            raise ConfigurationError(
+                "the faint population must end below the catalogue's lower limit, and the share of "
+                "doubles lies between 0 and 1"
+            )
+        if max(self.effects.n_delay_jumps, self.effects.n_dying, self.effects.n_misplaced) > len(
+            self.working_antennas
+        ):
+            raise ConfigurationError("more antennas with faults than antennas with signal")
 
     @classmethod
     def of_size(
@@ -262,3 +322,57 @@ PRESETS: dict[Size, tuple[tuple[str, ...], int]] = {
     Size.SMALL: (_spread(_EAST_WEST, 17) + _spread(_NORTH_SOUTH, 16) + _SMALL_OUTRIGGERS, 8),
     Size.FULL: (tuple(s.name for s in active_stations()), N_CHANNELS_PER_WINDOW),
 }
+
+
+class Preset(StrEnum):
+    """How unkind the simulated sky and array are."""
+
+    KIND = "kind"
+    """Isolated point sources above 30 mJy, equal dishes, slowly drifting gains."""
+    REALISTIC = "realistic"
+    """Blends, doubles, sizes and faint sources; pointing errors, refraction, faults, closure
+    errors, faster drifts; interference."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """The sky, the antennas and the interference of a preset."""
+
+    sky: SkySpec  #: Contents of the sky.
+    gains: GainSpec  #: The antennas' imperfections.
+    rfi: RfiSpec | None  #: Interference; None: none.
+    effects: EffectsSpec  #: Effects that spoil real images.
+
+    @classmethod
+    def of(cls, preset: Preset) -> "Conditions":
+        """Return the conditions of a preset.
+
+        Notes
+        -----
+        A sum of sinusoids of standard deviation s and periods of 6 to 24 h changes by
+        ``2 pi s / 12`` an hour (rms): 38 deg by 20 deg. The lines of `REALISTIC` take a tenth of
+        the band.
+        """
+        if preset is Preset.KIND:
+            return cls(SkySpec(), GainSpec(), None, EffectsSpec())
+        return cls(
+            sky=SkySpec(
+                maximum_jy=10.0, separation_deg=0.0, faintest_jy=1e-3, doubles=0.3, sizes=True
+            ),
+            gains=GainSpec(drift_amplitude=0.04, drift_phase_deg=38.0, wander_phase_deg=3.0),
+            rfi=RfiSpec(
+                lines_mhz=((1311.0, 1313.5), (1330.0, 1331.0), (1378.5, 1381.5), (1487.0, 1499.0)),
+                n_bursts=3,
+            ),
+            effects=EffectsSpec(
+                pointing_arcmin=6.0,
+                beam_width=0.02,
+                beam_ellipticity=0.02,
+                refraction_arcsec=4.0,
+                refraction_gradient=1.0,
+                n_delay_jumps=1,
+                n_dying=1,
+                n_misplaced=1,
+                closure=0.005,
+            ),
+        )

@@ -17,6 +17,7 @@ from contimg_resources.core.arrays import Floats
 from contimg_resources.core.errors import ContimgError, UnreadableObservation
 from contimg_resources.core.naming import without_ms
 from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
+from contimg_resources.simulation.effects import Effects
 from contimg_resources.simulation.gains import GainModel
 from contimg_resources.simulation.predict import apparent_flux_jy
 from contimg_resources.simulation.sky import REFERENCE_GHZ, Source
@@ -34,10 +35,12 @@ class TrueSource:
     reference_ghz: float  #: Reference frequency, GHz.
     spectral_index: float  #: Slope of log S against log nu at `reference_ghz`.
     #: Flux density times primary beam, averaged over integrations and channels with equal weight,
-    #: Jy: the flux density in a naturally weighted image of perfect data.
+    #: Jy: the flux density in a naturally weighted image of perfect data, integrated.
     apparent_flux_jy: float
     mean_beam: float  #: Primary beam at the band's centre, averaged over the integrations.
     calibrator: bool  #: Whether it is a source of the flux scale.
+    fwhm_arcsec: float = 0.0  #: FWHM of a circular Gaussian, arcsec; 0: a point.
+    part_of: str = ""  #: Name of the source of which it is a component; empty: it is whole.
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Truth:
 
     record: TruthRecord  #: Sky, pointings, frequencies, noise.
     gains: GainModel  #: The antennas' gains, by antenna id.
+    effects: Effects | None = None  #: Further effects; None: none.
 
     @property
     def spec(self) -> SimulationSpec:
@@ -105,7 +109,8 @@ class Truth:
         """Write both files."""
         frequencies = np.sort(np.ravel(self.record.window_frequencies_hz))
         json_path.write_bytes(TypeAdapter(TruthRecord).dump_json(self.record, indent=1))
-        self.gains.save(gains_path, frequencies, np.array(self.record.field_mjd))
+        further = {} if self.effects is None else self.effects.arrays()
+        self.gains.save(gains_path, frequencies, np.array(self.record.field_mjd), further)
 
     @classmethod
     def load(cls, path: Path) -> "Truth":
@@ -119,7 +124,7 @@ class Truth:
         json_path, gains_path = truth_paths(path)
         try:
             record = TypeAdapter(TruthRecord).validate_json(json_path.read_bytes())
-            return cls(record, GainModel.load(gains_path))
+            return cls(record, GainModel.load(gains_path), Effects.load(gains_path))
         except (OSError, ValueError, KeyError, ValidationError, ContimgError) as error:
             raise UnreadableObservation(
                 f"no truth of a simulation at {json_path} and {gains_path}: "
@@ -140,6 +145,7 @@ def describe_truth(
     pointings_deg: Floats,
     sources: Sequence[Source],
     gains: GainModel,
+    effects: Effects | None = None,
 ) -> Truth:
     """Collect the truth of one observation.
 
@@ -166,6 +172,8 @@ def describe_truth(
             apparent_flux_jy=float(apparent[:, i].sum() / N_SPECTRAL_WINDOWS),
             mean_beam=float(at_center[0, i] / s.model.flux_jy(center_hz)[0]),
             calibrator=s.calibrator,
+            fwhm_arcsec=s.fwhm_arcsec,
+            part_of=s.part_of,
         )
         for i, s in enumerate(sources)
     ]
@@ -181,7 +189,7 @@ def describe_truth(
         expected_rms_jy=spec.expected_rms_jy,
         sources=tuple(sorted(listed, key=lambda s: -s.apparent_flux_jy)),
     )
-    return Truth(record, gains)
+    return Truth(record, gains, effects)
 
 
 def _slope(source: Source) -> float:

@@ -31,7 +31,7 @@ from contimg_resources.steps.disk_space import shortage, unwritable
 from contimg_resources.steps.looking_up import Answer, look_up_records
 from contimg_resources.steps.origin import software
 from contimg_resources.steps.recording import finished
-from contimg_resources.steps.staleness import stale_observations
+from contimg_resources.steps.staleness import stale_among
 from contimg_resources.steps.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -154,6 +154,7 @@ def read_state(workshop: Workshop) -> PlatformState:
     start_mjd = (latest[0].mid_mjd if latest else 0.0) - workshop.settings.export.observation_days
     observations = tuple(products.list_observations(start_mjd=start_mjd))
     answers = _answers(workshop, observations)
+    applied = products.applied_sets(start_mjd=start_mjd)
     epochs = products.mosaics.list_epochs(EpochKind.MOSAIC, start_mjd=start_mjd)
     points, variability, damaged = with_added(layout, *read_measures(layout))
     structure, unreadable = read_structures(layout)
@@ -162,8 +163,8 @@ def read_state(workshop: Workshop) -> PlatformState:
         observations=observations,
         answers=answers,
         # Of several sets the last counts: the products were made in order of time.
-        applied={a.key: a for a in products.applied_sets(start_mjd=start_mjd)},
-        stale=frozenset(s.key for s in stale_observations(workshop, start_mjd=start_mjd)),
+        applied={a.key: a for a in applied},
+        stale=frozenset(s.key for s in stale_among(workshop, applied)),
         images=products.images(start_mjd=start_mjd),
         sets=_sets(workshop, answers, start_mjd),
         mosaics=products.mosaics.list(start_mjd=start_mjd),
@@ -173,6 +174,7 @@ def read_state(workshop: Workshop) -> PlatformState:
         structure=structure,
         candidates=products.events.list_candidates(),
         marks=products.events.list_marks(),
+        annotations=products.annotations.present(),
         cards=layout.candidates,
         cutouts_of=_cutouts_of(workshop),
         shortage=shortage(workshop.settings) or unwritable(workshop.settings),

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.checksums import content_checksum
@@ -14,9 +16,17 @@ from contimg_resources.imaging.acceptance import (
     check_beam,
     check_fluxes,
     check_rms,
+    confusion_jy,
 )
 from contimg_resources.imaging.matching import MatchReport, match_image
-from contimg_resources.imaging.model import ImageRequest, ImageResult, SubBandImage
+from contimg_resources.imaging.model import (
+    ImageRequest,
+    ImageResult,
+    ReferenceSource,
+    SubBandImage,
+)
+from contimg_resources.instrument.primary_beam import airy_power
+from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import Artefact, ArtefactKind, ImageRecord, ObservationState
 from contimg_resources.settings import ImagingSettings
@@ -85,6 +95,7 @@ def image_observation(
     imaging = workshop.settings.imaging
     # A missing catalogue raises now, not after minutes of imaging.
     catalogue = workshop.reference_catalogue()
+    index = workshop.settings.catalogue.default_spectral_index
     provenance = {
         "observation": key,
         "ms": str(observation.path),
@@ -98,11 +109,12 @@ def image_observation(
         directory=workshop.settings.layout.image_dir(key),
         stem=key,
         settings=imaging,
+        field_model=field_model(observation, catalogue, index) if imaging.in_field else (),
         provenance=provenance,
     )
     timed = workshop.casa.run_timed(image, request, label=f"{key}-image", progress=progress)
     result = timed.value
-    known = known_sources(result, catalogue, workshop.settings.catalogue.default_spectral_index)
+    known = known_sources(result, catalogue, index)
     verdicts = check_image(result, known, imaging)
     artefacts = image_artefacts(result, _parameters(result, request), run_id, calibrated)
     statistics = result.statistics
@@ -116,6 +128,7 @@ def image_observation(
             "detection_snr": statistics.detection_snr,
             "sub_bands_mhz": [round(b.frequency_hz / 1e6, 3) for b in result.sub_bands],
             "no_sub_bands": result.no_sub_bands,
+            **({} if result.in_field is None else {"in_field": asdict(result.in_field)}),
         },
     )
     workshop.products.put_artefacts(key, artefacts, image=numbers, instead_of=_OF_SUB_BANDS)
@@ -152,13 +165,48 @@ def known_sources(
     return match_image(result, near.reference_sources(default_spectral_index))
 
 
+#: Sources of the model of a field, in apparent flux density: no fainter one is worth its time.
+_FAINTEST_MODEL_JY = 2e-3
+_BAND_MIDDLE_HZ = 1.4e9
+#: Distance from the phase centres up to which sources matter, degrees: beyond the beam's null.
+_MODEL_REACH_DEG = 4.0
+
+
+def field_model(
+    observation: Observation, catalogue: "Catalogue | None", default_spectral_index: float
+) -> tuple[ReferenceSource, ...]:
+    """Return the catalogue's sources for in-field calibration, those that vary included.
+
+    These are the sources that reach 2 mJy through the beam of a DSA-110 dish at some time in the
+    observation; none without a catalogue.
+    """
+    if catalogue is None or not observation.fields:
+        return ()
+    ra, dec = np.array([(f.ra_deg, f.dec_deg) for f in observation.fields]).T
+    middle = len(ra) // 2
+    reach_deg = _MODEL_REACH_DEG + separation_deg(ra, dec, ra[middle], dec[middle]).max()
+    near = catalogue.cone(ra[middle], dec[middle], min(float(reach_deg), 90.0))
+    away = separation_deg(near.ra_deg[:, None], near.dec_deg[:, None], ra, dec).min(axis=1)
+    apparent_jy = near.flux_at(_BAND_MIDDLE_HZ, default_spectral_index)
+    apparent_jy = apparent_jy * airy_power(np.radians(away), _BAND_MIDDLE_HZ)
+    some = near.select((away < _MODEL_REACH_DEG) & (apparent_jy > _FAINTEST_MODEL_JY))
+    return replace(some, variable=np.zeros(len(some), bool)).reference_sources(
+        default_spectral_index
+    )
+
+
 def check_image(
     result: ImageResult, known: MatchReport, imaging: ImagingSettings
 ) -> tuple[Verdict, ...]:
     """Check an image: noise, beam, known fluxes, astrometry."""
     statistics = result.statistics
+    beam = statistics.beam
     noise = check_rms(
-        statistics.residual_rms_jy, statistics.expected_rms_jy, statistics.peak_jy, imaging
+        statistics.residual_rms_jy,
+        statistics.expected_rms_jy,
+        statistics.peak_jy,
+        imaging,
+        confusion_jy(result.frequency_hz, beam.major_arcsec, beam.minor_arcsec),
     )
     return (noise, *check_sky(result, known, imaging))
 

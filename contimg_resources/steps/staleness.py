@@ -8,7 +8,7 @@ Adding, replacing or retiring a set changes the answer for some observations: ex
 found.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,7 +42,13 @@ def stale_observations(
 
     Mid-MJDs are in [start, end), days.
     """
-    asked = workshop.products.applied_sets(start_mjd=start_mjd, end_mjd=end_mjd)
+    return stale_among(
+        workshop, workshop.products.applied_sets(start_mjd=start_mjd, end_mjd=end_mjd)
+    )
+
+
+def stale_among(workshop: Workshop, asked: Sequence[AppliedSet]) -> tuple[Stale, ...]:
+    """Return those of some observations to which another set than the applied one applies now."""
     # The applied set fits the observation's layout. When it is the nearest of all layouts, it is
     # the nearest of that one, and the layout needn't be read. A damaged table doesn't change the
     # answer; `verify` finds it.

@@ -273,6 +273,11 @@ def test_a_bad_image_fails_its_run_and_its_history_says_why(
     stand_in.verdicts = (Verdict("image_rms", False, words), *GOOD[1:])
     result = execute(instance, "image_observation")
     assert not result.success
+    # The run's failure has the figure and the limit, and the partition's page has them on top.
+    assert failure(result) == f"check image_rms failed: {words}"
+    name, shown = next(iter(latest(instance, "image_5min").metadata.items()))
+    assert name == "checks"
+    assert str(shown.value).splitlines()[0] == f"- **FAILED**, image\\_rms: {words}"
     context = dg.build_run_status_sensor_context(
         sensor_name="run_failures",
         dagster_instance=instance,
@@ -336,6 +341,18 @@ def test_a_mistake_in_our_own_code_is_not_tried_again(
     result = execute(instance, "image_observation")
     assert failure(result) == "ZeroDivisionError: division by zero"
     assert stand_in.calls == [("calibrate", KEY), ("image", KEY)]
+
+
+def test_checks_are_short_enough_to_be_shown_at_once_and_cannot_write_markdown() -> None:
+    long = [
+        Verdict(f"c{i}", i != 7, "![x](http://evil.example/) <b>" + "y" * 150) for i in range(9)
+    ]
+    shown = telling.checks_on_top(long)["checks"].value
+    assert shown is not None
+    assert len(shown) < 1000
+    lines = shown.splitlines()
+    assert lines[0].startswith("- **FAILED**, c7: !\\[x\\](http://evil.example/) \\<b\\>")
+    assert lines[-1] == f"- and {10 - len(lines)} more checks"
 
 
 def test_a_picture_is_shown_at_once_and_a_finer_one_on_a_click(tmp_path: Path) -> None:

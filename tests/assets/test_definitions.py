@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from contimg_assets.definitions import build_defs
+from contimg_resources.settings import AlertSettings, Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -103,6 +105,49 @@ def test_every_asset_tells_who_owns_it_and_what_it_is(definitions: dg.Definition
         assert 1 <= len(spec.kinds) <= 3, name
         if not name.startswith("incoming_"):
             assert spec.code_version, name
+
+
+def test_descriptions_lead_to_documentation_and_dashboard() -> None:
+    def described(**settings: Any) -> dict[str, str]:
+        specs = build_defs(settings=Settings(**settings)).resolve_all_asset_specs()
+        return {spec.key.to_user_string(): str(spec.description) for spec in specs}
+
+    plain = described()
+    assert all("\n\nDocumentation: `" in text for text in plain.values())
+    # Each page exists.
+    pages = {text.split("`")[-2] for text in plain.values()}
+    assert all((ROOT / "docs" / f"{page}.md").is_file() for page in pages)
+    alerts = AlertSettings(dashboard_url="https://example.org/contimg/")
+    linked = described(docs_url="https://example.org/docs/", alerts=alerts)
+    assert linked["caltable_set"].endswith(
+        "Documentation: [registry](https://example.org/docs/registry/); "
+        "dashboard: [calibration](https://example.org/contimg/#/calibration)."
+    )
+
+
+def test_daily_partitions_begin_at_the_first_day_of_the_settings() -> None:
+    code = "from contimg_assets.partitions import utc_day; print(utc_day.get_first_partition_key())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "CONTIMG_FIRST_DAY": "2024-02-29"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "2024-02-29\n"
+
+
+def test_the_launchpad_explains_the_form_of_a_reprocessed_day(definitions: dg.Definitions) -> None:
+    asset = definitions.resolve_assets_def("reprocessed_day")
+    fields = asset.op.config_schema.config_type.fields  # type: ignore[union-attr]
+    assert {n: (f.default_value, f.description) for n, f in fields.items()} == {
+        "only": ("ALL", "Observations to reprocess: ALL, MISSING, FAILED, STALE."),
+        "step": (
+            "CALIBRATED_MS",
+            "First step to repeat; all later steps follow: MEASUREMENT_SET, CALIBRATED_MS, "
+            "IMAGE_5MIN.",
+        ),
+    }
 
 
 def test_every_check_of_a_product_is_partitioned_and_blocking(definitions: dg.Definitions) -> None:

@@ -120,7 +120,7 @@ def make_site(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             arrival=ArrivalSettings(settle_age_s=0),
             calibration=CalibrationSettings(plotms=False, model_from_image=False),
             # The calibrator is all that is looked at.
-            imaging=ImagingSettings(image_size=512, cell_arcsec=12.0, niter=200),
+            imaging=ImagingSettings(image_size=512, cell_arcsec=12.0, niter=200, sub_bands=0),
         )
         settings.incoming_dir.mkdir(parents=True)
         workshop = Workshop(

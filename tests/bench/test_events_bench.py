@@ -20,20 +20,21 @@ from contimg_resources.variability.noise import LogCurves, log_curves, relative
 
 def test_it_counts_and_writes_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sky = Sky(AGN_LIKE, Watch(n_days=200))
-    monkeypatch.setattr(events, "QUICK", Size(4, 24, 400, 4, all_skies=False))
+    monkeypatch.setattr(events, "QUICK", Size(3, 12, 500, 3, all_skies=False))
+    monkeypatch.setattr(events, "_ALONE", 4)
     monkeypatch.setattr(events, "_skies", lambda _every: [sky])
     for module in (events, events_report):
         monkeypatch.setattr(module, "DEPTHS", (0.3, 0.5))
         monkeypatch.setattr(module, "WIDTHS_DAYS", (20.0, 40.0))
     page = tmp_path / "page.md"
-    command = ["bench-ese", "--quick", "--events", "4", "--page", str(page)]
+    command = ["bench-ese", "--quick", "--events", "3", "--page", str(page)]
     command += ["--out-dir", str(tmp_path / "parts")]
     assert run(command) == 0
     text = page.read_text()
     assert text.count("| yes |") + text.count("| no |") == 13
     n, found_and_ideal = text.split("| 50 % | ")[1].split(" | ")[:2]
     found, ideal = found_and_ideal.split(" / ")
-    assert n == "4"
+    assert n == "3"
     assert int(found) >= 3
     assert int(ideal) >= 3
     assert "| like real AGN | 1 | 5 | 200 |" in text

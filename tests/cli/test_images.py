@@ -33,6 +33,7 @@ COARSE = {
     # brightest: what is tested here is who gets an image, not how good it is.
     "CONTIMG_IMAGING__CELL_ARCSEC": "20",
     "CONTIMG_IMAGING__IMAGE_SIZE": "512",
+    "CONTIMG_IMAGING__SUB_BANDS": "0",
     "CONTIMG_IMAGING__UVRANGE": "<600m",
     "CONTIMG_IMAGING__THRESHOLD_SIGMA": "30",
     "CONTIMG_IMAGING__MAX_RMS_RATIO": "20",

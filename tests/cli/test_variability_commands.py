@@ -21,7 +21,7 @@ from tests.steps.test_variability import SHAPE, START, put_light_curves
 
 def make_state(directory: Path) -> Path:
     workshop = Workshop.from_settings(Settings(state=directory))
-    curves = steady_light_curves(40, Watch(n_days=200), np.random.default_rng(1))
+    curves = steady_light_curves(16, Watch(n_days=200), np.random.default_rng(1))
     put_light_curves(workshop, with_events(curves, {7: Event(SHAPE, START + 100, 30.0, 0.4)}))
     return directory
 

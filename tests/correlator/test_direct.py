@@ -50,7 +50,7 @@ SPEC = replace(
     autocorrelations=True,
     rfi=RfiSpec(),
 )
-IMAGING = ImagingSettings(image_size=400, cell_arcsec=20.0, niter=200)
+IMAGING = ImagingSettings(image_size=400, cell_arcsec=20.0, niter=200, sub_bands=0)
 
 
 @dataclass(frozen=True)

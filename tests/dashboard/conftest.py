@@ -1,19 +1,27 @@
 """A made-up export, the real command that serves it, and a browser to look at it."""
 
+import http.client
 import json
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
+from starlette.routing import Route
 
+from contimg_resources.cli.reprocess import day_launcher
+from contimg_resources.dashboard.people import log
+from contimg_resources.dashboard.programs import open_programs
+from contimg_resources.dashboard.serving import DashboardServer, install_dashboard
+from contimg_resources.settings import Settings
 from tests.conftest import BROWSER_TIMEOUT_MS, CHROMIUM
 from tests.dashboard.made_up_export import MadeUpExport, write_export
 
@@ -47,6 +55,57 @@ def serving(directory: Path, option: str = "--dir") -> Iterator[str]:
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
         assert process.stderr.read() == "the dashboard has stopped\n"
+
+
+@contextmanager
+def files_served_here(directory: Path, programs: Sequence[Route] = ()) -> Iterator[str]:
+    """Serve an export in a thread of this process; its address."""
+    with DashboardServer(directory, "127.0.0.1", 0, programs) as server:
+        install_dashboard(directory)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.port}/"
+        finally:
+            server.stop()
+            thread.join()
+
+
+@contextmanager
+def serving_here(
+    settings: Settings, *, read_only: bool = False, host: str = "127.0.0.1"
+) -> Iterator[str]:
+    """Serve a state directory in a thread of this process, as the command does; its address.
+
+    It is always reached on this computer alone; `host` decides who may do what.
+    """
+    launcher = day_launcher(settings)
+    programs = open_programs(
+        settings, host, marks=not read_only, dagster=lambda: None, launcher=launcher
+    )
+    kept = log.handlers.copy()
+    with files_served_here(settings.export_dir, programs) as address:
+        yield address
+    for handler in set(log.handlers) - set(kept):
+        log.removeHandler(handler)
+        handler.close()
+
+
+def ask(
+    address: str, method: str, what: str, body: Any = None, **headers: str | None
+) -> tuple[int, dict[str, Any], str]:
+    """Ask as the page does, but for the headers given; status, content and cookie."""
+    netloc = urlsplit(address).netloc
+    connection = http.client.HTTPConnection(netloc, timeout=30)
+    ours = {"x_contimg": "1", "origin": f"http://{netloc}", **headers}
+    sent = {k.replace("_", "-"): v for k, v in ours.items() if v is not None}
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    connection.request(method, f"/api/{what}", content, sent)
+    answer = connection.getresponse()
+    cookie = (answer.getheader("set-cookie") or "").partition(";")[0]
+    text = answer.read()
+    connection.close()
+    return answer.status, json.loads(text) if text.startswith(b"{") else {}, cookie
 
 
 @pytest.fixture(scope="session")

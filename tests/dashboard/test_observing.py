@@ -104,6 +104,12 @@ def test_a_picture_has_every_pixel_and_is_sent_once(address: str, key: str) -> N
     # The first row of the image is at the bottom.
     assert divmod(int(picture.argmax()), COLUMNS) == (ROWS - 1 - PEAK[1], PEAK[0])
     assert ask(address, where, If_None_Match=headers["etag"])[0] == 304
+    # Smaller for Dagster's page.
+    status, smaller, body = ask(address, f"{where}?width=20")
+    assert (status, Image.open(BytesIO(body)).width) == (200, 20)
+    assert smaller["etag"] != headers["etag"]
+    for wrong in ("0", "-1", "x", "16384", "1" * 5000, "000001" + "1" * 5000):
+        assert ask(address, f"{where}?width={wrong}")[0] == 400
     status, headers, body = ask(address, f"/api/observations/{key}/image.fits")
     assert (status, headers["content-type"]) == (200, "application/fits")
     assert fits.open(BytesIO(body))[0].data.shape == (1, 1, ROWS, COLUMNS)

@@ -1,7 +1,6 @@
 """Marks made in the browser: by keyboard, by several people, and by nobody who shouldn't."""
 
 import hashlib
-import http.client
 import json
 import os
 import re
@@ -14,17 +13,16 @@ from dataclasses import replace
 from getpass import getuser
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from contimg_resources.cli.main import run
 from contimg_resources.products.store import ProductsStore
-from contimg_resources.settings import Settings
+from contimg_resources.settings import DashboardSettings, Settings
 from contimg_resources.steps.exporting import export_dashboard
 from contimg_resources.steps.workshop import Workshop
 from tests.alerts.conftest import make_candidate
-from tests.dashboard.conftest import go, needs_browser, shown
+from tests.dashboard.conftest import ask, go, needs_browser, serving_here, shown
 
 N = 10
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -37,6 +35,10 @@ def state(tmp_path: Path) -> Path:
     workshop.products.events.put_candidates(candidates)
     export_dashboard(workshop)
     return workshop.settings.state
+
+
+def settings_of(state: Path, **dashboard: Any) -> Settings:
+    return Settings(state=state, dashboard=DashboardSettings(**dashboard))
 
 
 @contextmanager
@@ -58,23 +60,6 @@ def serving(state: Path, *options: str, **environment: str) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
-
-
-def ask(
-    address: str, method: str, what: str, body: Any = None, **headers: str | None
-) -> tuple[int, dict[str, Any], str]:
-    """Ask as the page does, but for the headers given; status, content and cookie."""
-    netloc = urlsplit(address).netloc
-    connection = http.client.HTTPConnection(netloc, timeout=30)
-    ours = {"x_contimg": "1", "origin": f"http://{netloc}", **headers}
-    sent = {k.replace("_", "-"): v for k, v in ours.items() if v is not None}
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    connection.request(method, f"/api/{what}", content, sent)
-    answer = connection.getresponse()
-    cookie = (answer.getheader("set-cookie") or "").partition(";")[0]
-    text = answer.read()
-    connection.close()
-    return answer.status, json.loads(text) if text.startswith(b"{") else {}, cookie
 
 
 def marks(state: Path) -> list[tuple[str, str, str, str]]:
@@ -135,7 +120,7 @@ def test_several_people_vote_with_their_tokens(
     lines = (f"{n} {hashlib.sha256(t.encode()).hexdigest()}\n" for n, t in people.items())
     tokens.write_text("# people\n" + "".join(lines))
     tokens.chmod(0o600)
-    with serving(state, CONTIMG_DASHBOARD__TOKENS=str(tokens)) as address:
+    with serving_here(settings_of(state, tokens=tokens)) as address:
         assert ask(address, "POST", "marks", MARK)[0] == 403
         page = new_page(expected="403")
         go(page, address, "candidates/ese-3")
@@ -161,24 +146,22 @@ def test_several_people_vote_with_their_tokens(
     assert "secret" not in (state / "logs" / "vetting.log").read_text()
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"x_contimg": None},  # a form of another site
-        {"origin": "http://evil.example"},
-        {"origin": "null"},
-        {"host": "evil.example:8000", "origin": "http://evil.example:8000"},  # DNS rebinding
-    ],
-)
-def test_no_other_site_marks_in_a_persons_name(state: Path, headers: dict[str, Any]) -> None:
-    with serving(state) as address:
-        assert ask(address, "POST", "marks", MARK, **headers)[0] == 403
+def test_no_other_site_marks_in_a_persons_name(state: Path) -> None:
+    with serving_here(settings_of(state)) as address:
+        for headers in (
+            {"x_contimg": None},  # a form of another site
+            {"origin": "http://evil.example"},
+            {"origin": "null"},
+            # DNS rebinding
+            {"host": "evil.example:8000", "origin": "http://evil.example:8000"},
+        ):
+            assert ask(address, "POST", "marks", MARK, **headers)[0] == 403, headers
         assert ask(address, "POST", "marks", MARK)[0] == 200
     assert len(marks(state)) == 1
 
 
 def test_a_proxy_names_the_person(state: Path) -> None:
-    with serving(state, CONTIMG_DASHBOARD__USER_HEADER="X-Remote-User") as address:
+    with serving_here(settings_of(state, user_header="X-Remote-User")) as address:
         assert ask(address, "POST", "marks", MARK)[0] == 403
         proxied = {"x_remote_user": "ada\x1b[2J", "host": "dsa.example"}
         assert (
@@ -213,15 +196,14 @@ def vetted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     workshop = Workshop.from_settings(Settings(state=tmp_path_factory.mktemp("vetted")))
     workshop.products.events.put_candidates([make_candidate(id="ese-3")])
     export_dashboard(workshop)
-    with serving(workshop.settings.state) as address:
+    with serving_here(workshop.settings) as address:
         yield address
 
 
 def test_read_only_and_copies_take_no_marks(state: Path) -> None:
-    for options in (("--read-only",), ("--host", "0.0.0.0")):
-        with serving(state, *options) as address:
-            loopback = re.sub(r"//[\d.]+:", "//127.0.0.1:", address)
-            assert ask(loopback, "POST", "marks", MARK)[0] in (403, 404, 405)
+    for options in ({"read_only": True}, {"host": "0.0.0.0"}):
+        with serving_here(settings_of(state), **options) as address:
+            assert ask(address, "POST", "marks", MARK)[0] in (403, 404, 405)
     assert marks(state) == []
 
 

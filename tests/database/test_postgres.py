@@ -125,8 +125,8 @@ def _downgrade(url: str) -> None:
     """Take the last migration back; it adds a table only."""
     engine = sa.create_engine(url)
     with engine.begin() as connection:
-        connection.execute(sa.text("DROP TABLE superseded_runs"))
-        connection.execute(sa.text("UPDATE products_schema SET version_num = 'products_0009'"))
+        connection.execute(sa.text("DROP TABLE annotations"))
+        connection.execute(sa.text("UPDATE products_schema SET version_num = 'products_0010'"))
     engine.dispose()
 
 

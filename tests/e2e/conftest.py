@@ -39,6 +39,8 @@ ENVIRONMENT = {
     # A coarse image: a minute an image less.
     "CONTIMG_IMAGING__CELL_ARCSEC": "12",
     "CONTIMG_IMAGING__IMAGE_SIZE": "960",
+    # Made in tests/steps and in the demo.
+    "CONTIMG_IMAGING__SUB_BANDS": "0",
 }
 
 #: The hour that holds the night's three observations.

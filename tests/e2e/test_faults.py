@@ -44,7 +44,6 @@ FAULTY = {
     # In memory a step is over before anybody could kill it.
     "CONTIMG_CALIBRATION__ENGINE": "casa",
     "CONTIMG_IMAGING__ENGINE": "casa",
-    "CONTIMG_IMAGING__SUB_BANDS": "0",
     "CONTIMG_IMAGING__CELL_ARCSEC": "12",
     "CONTIMG_IMAGING__IMAGE_SIZE": "360",
     "CONTIMG_IMAGING__MAX_RMS_RATIO": "20",

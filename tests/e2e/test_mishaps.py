@@ -69,7 +69,6 @@ def mishaps(
         **ENVIRONMENT,
         # In memory a step is over before anybody could terminate it.
         "CONTIMG_CALIBRATION__ENGINE": "casa",
-        "CONTIMG_IMAGING__SUB_BANDS": "0",
         # A small image, cheap, and noisy of the sources beside it.
         "CONTIMG_IMAGING__CELL_ARCSEC": "12",
         "CONTIMG_IMAGING__IMAGE_SIZE": "360",

@@ -14,8 +14,9 @@ import pytest
 from contimg_resources.export.directory import ExportDirectory, opened
 from contimg_resources.export.state import PlatformState
 from contimg_resources.export.writing import write_documents
+from contimg_resources.products.annotations import Annotation, present
 from contimg_resources.products.dips import DipEvidence
-from contimg_resources.products.events import Mark, MarkRecord
+from contimg_resources.products.events import AnnotationKind, Mark, MarkRecord, Subject
 from tests.export.made_up import (
     MJD,
     candidate,
@@ -54,7 +55,7 @@ def test_every_document_is_what_its_schema_says(tmp_path: Path) -> None:
     export(tmp_path, platform_state())
     found = read_export(tmp_path)
     assert {name: len(pages) for name, pages in found.items()} == dict.fromkeys(found, 1)
-    assert len(found) == 9
+    assert len(found) == 10
     index = found["index"][0].model_dump()
     tables = {"sources.vot", "sources.parquet", "light_curves.parquet", "candidates.vot"}
     assert tables | {f"schema of {name}" for name in found} <= set(index["files"])
@@ -78,13 +79,13 @@ def test_an_empty_platform_is_exported_too(tmp_path: Path) -> None:
     export(tmp_path, nothing)
     found = read_export(tmp_path)
     assert {name: len(pages) for name, pages in found.items()} == dict.fromkeys(found, 1)
-    assert len(found) == 9
+    assert len(found) == 10
     assert found["index"][0].model_dump()["status"]["problems"] == ()
 
 
 def test_the_same_state_writes_nothing_but_the_index(tmp_path: Path) -> None:
     state = platform_state()
-    assert export(tmp_path, state) > 9
+    assert export(tmp_path, state) > 10
     before = files_of(tmp_path)
     assert export(tmp_path, state, MJD + 0.01) == 1
     after = files_of(tmp_path)
@@ -149,9 +150,18 @@ def test_names_of_sources_are_only_text(tmp_path: Path) -> None:
         for i in range(len(points))
     ]
     said = [MarkRecord(c.id, Mark.REAL, '"</script>', "..", MJD) for c in hostile]
+    notes = [
+        Annotation(Subject.SOURCE, name, kind, '"</script>', "..", created_mjd=MJD)
+        for name in HOSTILE
+        for kind in AnnotationKind
+    ]
     root = tmp_path / "out"
     state = platform_state(
-        points, candidates=tuple(hostile), marks=tuple(said), cards=tmp_path / "cards"
+        points,
+        candidates=tuple(hostile),
+        marks=tuple(said),
+        annotations=present(notes),
+        cards=tmp_path / "cards",
     )
     export(root, state)
     found = {name: pages[0].model_dump() for name, pages in read_export(root).items()}
@@ -160,6 +170,11 @@ def test_names_of_sources_are_only_text(tmp_path: Path) -> None:
     cards = found["candidates"]["candidates"]
     assert {c["source_id"] for c in cards} == set(HOSTILE)
     assert all(c["card_png"] is None and c["mark"]["note"] == '"</script>' for c in cards)
+    annotated = found["annotations"]["annotations"]
+    assert [a["id"] for a in annotated] == sorted(HOSTILE)
+    told = {"text": '"</script>', "by": "..", "utc": "2026-01-01T00:00:00.000Z"}
+    assert (annotated[0]["tags"], annotated[0]["favourite_of"]) == ((told,), ("..",))
+    assert annotated[0]["comments"] == (told,)
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     ours = {"index.json", *found, "tables", "schema"} - {"index"}
     assert {p.name for p in root.iterdir() if not p.name.startswith(".")} == ours
@@ -242,7 +257,7 @@ def test_readers_always_find_all_that_an_index_names(tmp_path: Path) -> None:
     for i in range(1, 4):
         export(tmp_path, platform_state(light_curves(3 + i, 2)), MJD + 0.3 * i)
         paths = [p["path"] for pages in json.loads(held)["pages"].values() for p in pages]
-        assert len(paths) == 8
+        assert len(paths) == 9
         assert all((tmp_path / path).is_file() for path in paths)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contimg_resources.imaging.matching import ReferenceSource
+from contimg_resources.imaging.model import ReferenceSource
 from contimg_resources.simulation.truth import Truth
 
 

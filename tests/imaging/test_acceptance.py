@@ -7,6 +7,7 @@ from contimg_resources.imaging.acceptance import (
     check_beam,
     check_fluxes,
     check_rms,
+    confusion_jy,
 )
 from contimg_resources.settings import ImagingSettings
 
@@ -35,6 +36,19 @@ def test_noise_is_what_the_data_predict(rms_jy: float, expected_jy: float, passe
 def test_beside_a_bright_calibrator_the_dynamic_range_sets_the_limit() -> None:
     assert check_rms(15e-3, 1e-3, 16.0, LIMITS).passed
     assert not check_rms(17e-3, 1e-3, 16.0, LIMITS).passed
+
+
+def test_confusion_is_part_of_the_expected_noise() -> None:
+    # facts of the instrument: 59" x 33" at 1.4 GHz are confused at about 0.6 mJy.
+    confusion = confusion_jy(1.4e9, 59.0, 33.0)
+    assert confusion == pytest.approx(0.6e-3, rel=0.05)
+    # The equation's own example, 8" at 3.02 GHz.
+    assert confusion_jy(3.02e9, 8.0, 8.0) == pytest.approx(1.2e-6)
+    assert not check_rms(1.2e-3, 0.25e-3, 0.3, LIMITS).passed
+    verdict = check_rms(1.2e-3, 0.25e-3, 0.3, LIMITS, confusion)
+    assert verdict.passed
+    assert "confusion of faint sources is 0.6" in verdict.words
+    assert not check_rms(4e-3, 0.25e-3, 0.3, LIMITS, confusion).passed
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_positions_are_right_within_a_tenth_of_the_beam(
 def test_only_noise_moves_a_source_of_ten_sigma_by_a_tenth_of_the_beam(
     report: MatchReport, casa: Casa, quiet_sky: Sky, tmp_path: Path
 ) -> None:
-    request = ImageRequest(quiet_sky.ms, tmp_path / "quiet", "quiet")
+    request = ImageRequest(quiet_sky.ms, tmp_path / "quiet", "quiet", ImagingSettings(sub_bands=0))
     quiet = casa.run(make_image, request, label="image")
     expected = {m.reference.name for m in report.matches}
     again = match_image(quiet, quiet_sky.references, min_snr=10.0)
@@ -148,7 +148,7 @@ def test_the_directory_was_replaced_as_a_whole(imaged: ImageResult) -> None:
 
 def small(ms: Path, directory: Path) -> ImageRequest:
     return ImageRequest(
-        ms, directory, "x", ImagingSettings(image_size=128, cell_arcsec=7.0, niter=0)
+        ms, directory, "x", ImagingSettings(image_size=128, cell_arcsec=7.0, niter=0, sub_bands=0)
     )
 
 

@@ -1,5 +1,6 @@
 """Sources, weights, beams and pixels, each against something worked out by hand."""
 
+import math
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -60,6 +61,12 @@ def even(rms: float) -> LocalNoise:
 
 def found(image: np.ndarray, rms: float = 1e-3, min_snr: float = 6.0) -> tuple[Source, ...]:
     return find_sources(image, even(rms), np.full_like(image, 0.5), BEAM, GRID, min_snr)
+
+
+def test_position_angles_have_one_range() -> None:
+    angles = [Beam(40.0, 20.0, a).angle_deg for a in (-90.0, 0.1, 89.9, 90.0, 135.0, -100.0, 360.0)]
+    assert angles == [-90.0, 0.1, 89.9, -90.0, -45.0, 80.0, 0.0]
+    assert math.isnan(Beam(40.0, 20.0, math.nan).angle_deg)
 
 
 @given(st.floats(-0.5, 0.5), st.floats(-0.5, 0.5))
@@ -222,6 +229,9 @@ def visibilities(n: int, seed: int = 1) -> Visibilities:
         values=np.zeros((n, 1), np.complex64),
         weight=weight,
         variance=0.5 * weight[:, 0],
+        first=np.zeros(n, np.int16),
+        second=np.ones(n, np.int16),
+        time_s=np.zeros(n),
     )
     return Visibilities(
         blocks=(block,),
@@ -233,6 +243,7 @@ def visibilities(n: int, seed: int = 1) -> Visibilities:
         start_mjd=6e4,
         end_mjd=6.1e4,
         origin={},
+        antenna_names=("1", "2"),
     )
 
 

@@ -72,10 +72,12 @@ def imaged(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> Imaged:
         came.append(simulate(spec, root / name))
         calibrated.append(root / f"{name}_cal.ms")
         casa.run(write_calibrated_ms, ApplyRequest(came[-1], tables, calibrated[-1]), label="apply")
-        request = ImageRequest(calibrated[-1], root / f"{name}_image", name)
+        request = ImageRequest(
+            calibrated[-1], root / f"{name}_image", name, ImagingSettings(sub_bands=0)
+        )
         if images:
             grid = images[0].grid
-            same = ImagingSettings(image_size=grid.size, cell_arcsec=grid.cell_arcsec)
+            same = ImagingSettings(image_size=grid.size, cell_arcsec=grid.cell_arcsec, sub_bands=0)
             request = replace(request, settings=same)
         images.append(casa.run(make_image, request, label="image"))
     (clean, dirty), (clean_cal, dirty_cal) = came, calibrated

@@ -13,7 +13,7 @@ from contimg_resources.imaging.matching import match_image
 from contimg_resources.imaging.model import ImageRequest
 from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.observations.reading import read_observation
-from contimg_resources.settings import ArrivalSettings
+from contimg_resources.settings import ArrivalSettings, ImagingSettings
 from contimg_resources.simulation.meridian import sidereal_time_deg
 from tests.imaging.conftest import SPEC, observed
 
@@ -44,7 +44,9 @@ def test_an_observation_across_both_seams(casa: Casa, tmp_path: Path) -> None:
     assert right_ascensions.min() < 1.0
     assert right_ascensions.max() > 359.0
 
-    request = ImageRequest(ms=sky.ms, directory=tmp_path / "image", stem="seams")
+    request = ImageRequest(
+        sky.ms, tmp_path / "image", "seams", settings=ImagingSettings(sub_bands=0)
+    )
     result = casa.run(make_image, request, label="seams")
     center = (result.grid.ra_deg + 180.0) % 360.0 - 180.0
     assert abs(center) < 1.0

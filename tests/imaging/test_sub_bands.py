@@ -9,8 +9,7 @@ from astropy.io import fits
 
 from contimg_resources.casa import Casa
 from contimg_resources.imaging.make import load_image_result, make_image
-from contimg_resources.imaging.matching import ReferenceSource
-from contimg_resources.imaging.model import ImageRequest, ImageResult
+from contimg_resources.imaging.model import ImageRequest, ImageResult, ReferenceSource
 from contimg_resources.mosaics.model import TileFiles
 from contimg_resources.mosaics.tiles import read_response, read_tile
 from contimg_resources.photometry.measuring import measure

@@ -237,6 +237,7 @@ def test_a_store_from_before_sub_bands_opens(tmp_path: Path) -> None:
     store.close()
     with sqlite3.connect(file) as connection:
         connection.execute("DROP TABLE rejections")
+        connection.execute("DROP TABLE annotations")
         connection.execute("DROP TABLE superseded_runs")
         connection.execute("DROP TABLE sub_bands")
         connection.execute("UPDATE products_schema SET version_num = 'products_0007'")
@@ -262,6 +263,7 @@ def test_absolute_paths_of_an_earlier_release_become_relative(
     with sqlite3.connect(file) as connection:
         for later in (
             "DROP TABLE rejections",
+            "DROP TABLE annotations",
             "DROP TABLE superseded_runs",
             "DROP TABLE sub_bands",
             "DROP TABLE product_files",

@@ -115,7 +115,7 @@ def check_linearizable(done: list[Done], events: list[tuple[str, int, str]]) -> 
 
 @settings(
     # For each kind of database.
-    max_examples=3,
+    max_examples=2,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

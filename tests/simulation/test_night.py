@@ -1,11 +1,17 @@
+import csv
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from contimg_resources.core.errors import CalibratorNotFound
 from contimg_resources.core.naming import is_observation_name
 from contimg_resources.observations.calibrators import CalibratorList, separation_deg
-from contimg_resources.simulation.night import SLOT_DAYS, NightSpec, plan_night
+from contimg_resources.simulation.night import SLOT_DAYS, NightSpec, plan_night, write_sky_list
 from contimg_resources.simulation.observation import observation_name, pointings_deg
+from contimg_resources.simulation.sky import sources_near
+from contimg_resources.simulation.spec import Conditions, Preset
 
 
 @pytest.mark.parametrize("name", ["3C48", "3C286", "3C147", "3C138"])
@@ -49,3 +55,23 @@ def test_names_are_the_utc_start_and_those_of_observations() -> None:
 def test_an_unknown_calibrator_is_refused() -> None:
     with pytest.raises(CalibratorNotFound, match="3C999"):
         plan_night(NightSpec(calibrator="3C999"))
+
+
+def test_a_survey_lists_a_double_once_and_no_faint_source(tmp_path: Path) -> None:
+    sky = replace(Conditions.of(Preset.REALISTIC).sky, radius_deg=0.8)
+    night = NightSpec(sky=sky, n_targets=0)
+    write_sky_list(night, tmp_path / "sky.csv")
+    with (tmp_path / "sky.csv").open() as stream:
+        listed = {row["name"]: row for row in csv.DictReader(stream)}
+    (planned,) = plan_night(night)
+    sources = sources_near(sky, night.seed, *pointings_deg(planned.spec).T)
+    lobes: dict[str, list[float]] = {}
+    for s in sources:
+        if s.part_of in listed:
+            assert s.name not in listed
+            lobes.setdefault(s.part_of, []).append(float(s.model.flux_jy(1.405e9)))
+    assert len(lobes) > 5
+    for name, fluxes in lobes.items():
+        assert float(listed[name]["flux_jy"]) == pytest.approx(sum(fluxes))
+    assert min(float(row["flux_jy"]) for row in listed.values()) >= 2.5e-3
+    assert len(listed) < len(sources)

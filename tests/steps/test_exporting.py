@@ -46,9 +46,10 @@ def test_a_state_is_exported(made: Made) -> None:
         "sources": 10,
         "variables": 1,
         "candidates": 1,
+        "annotations": 0,
         "light_curves": 10,
     }
-    assert exported.n_pages == 8
+    assert exported.n_pages == 9
     found = {name: pages[0].model_dump() for name, pages in read_export(exported.directory).items()}
     index = found["index"]
     assert (index["generated_utc"], index["run_id"]) == ("2026-01-03T00:00:00.000Z", "r7")

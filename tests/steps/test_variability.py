@@ -23,6 +23,7 @@ from contimg_resources.steps.cards import card_path
 from contimg_resources.steps.recording import finished
 from contimg_resources.steps.variability import changed_days, measure_day, update_light_curves
 from contimg_resources.steps.workshop import Workshop
+from contimg_resources.variability import ese
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.points import days_between, points_path
 from contimg_resources.variability.templates import bank
@@ -55,6 +56,12 @@ def put_light_curves(workshop: Workshop, curves: LightCurves) -> None:
 @pytest.fixture
 def workshop(tmp_path: Path) -> Workshop:
     return Workshop.from_settings(Settings(state=tmp_path / "state"))
+
+
+@pytest.fixture(autouse=True)
+def threshold_of_few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw less for the threshold: what is made of a candidate doesn't depend on it."""
+    monkeypatch.setattr(ese, "_DRAWN_YEARS", 100.0)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 // What the server answers besides files. Belongs here: asking for the person, marks, observations;
-// adding a mark. Doesn't: display. A copy of the files on another server has no programs: its marks are those of
-// the export.
+// adding a mark; sending what others ask. Doesn't: display. A copy of the files on another server has no
+// programs: its marks are those of the export.
 
 const meta = document.querySelector("meta[name=contimg-programs]");
 
@@ -13,7 +13,8 @@ let all = null;
 /** Reason why the server refused, for the observer. */
 export class Refused extends Error {}
 
-async function ask(what, method = "GET", body = null) {
+/** Send a request to a program, and return its answer. */
+export async function ask(what, method = "GET", body = null) {
   let answer;
   try {
     answer = await fetch(meta.content + what, { method, body: body && JSON.stringify(body), headers: { "Content-Type": "application/json", "X-Contimg": "1" }, cache: "no-store" });
@@ -47,6 +48,26 @@ export const layerAddress = (key, kind, ending) => `${meta.content}observations/
 
 /** Return the value of a pixel, null where nothing was observed. */
 export const pixelValue = async (key, kind, x, y) => (await ask(`observations/${encodeURIComponent(key)}/${kind}/pixel?x=${x}&y=${y}`)).value;
+
+/** Return {name, ra_deg, dec_deg, known_by}: the position of a name. */
+export const positionOf = (name) => ask(`names?${new URLSearchParams({ name })}`);
+
+/** Return the address of a source's light curve as VOTable. */
+export const curveAddress = (id) => `${meta.content}vo/light_curve?${new URLSearchParams({ ID: id })}`;
+
+/** Return the rows of a query in ADQL as a file. */
+export async function query(adql, format) {
+  let answer;
+  try {
+    answer = await fetch(`${meta.content}vo/tap/sync`, { method: "POST", body: new URLSearchParams({ QUERY: adql, RESPONSEFORMAT: format, MAXREC: "200000" }), cache: "no-store" });
+  } catch {
+    throw new Refused("The server doesn't answer. Is contimg dashboard still running?");
+  }
+  const blob = await answer.blob();
+  const status = blob.type.includes("votable") ? new DOMParser().parseFromString(await blob.text(), "text/xml").querySelector("INFO[name=QUERY_STATUS][value=ERROR]") : null;
+  if (!answer.ok || status) throw new Refused(status?.textContent ?? `The server answered ${answer.status}.`);
+  return blob;
+}
 
 /** Read all marks anew. */
 export async function loadMarks() {

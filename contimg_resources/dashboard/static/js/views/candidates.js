@@ -1,22 +1,24 @@
 // Candidates. Belongs here: their list, the card of one, marking, the queue of those without a mark.
 // Doesn't: keeping marks (see live.js).
 
+import { annotationsOf, annotationsPart, loadAnnotations, tagLine } from "../annotations.js";
 import { beside, choice, el } from "../elements.js";
 import { chart } from "../charts/chart.js";
 import { lightCurve } from "../charts/lightcurve.js";
 import { dots, line, rule } from "../charts/marks.js";
 import { keep } from "../keeping.js";
-import { isLive, loadMarks, mark, signIn, signOut, whoAmI, withMarks } from "../live.js";
+import { isLive, loadMarks, mark, signOut, whoAmI, withMarks } from "../live.js";
 import { loadDocument, loadLightCurve } from "../loading.js";
 import { counted, digits, fixed, median, percent, position, range, withError } from "../numbers.js";
 import { command, quoted } from "../shell.js";
+import { signingIn } from "../signing.js";
 import { spanControl } from "../span.js";
 import { table } from "../tables.js";
 import { dayText, utcText } from "../times.js";
 import { curveOf } from "./variables.js";
 
 export const title = "Candidates";
-export const needs = ["candidates", "light_curves"];
+export const needs = ["candidates", "light_curves", "annotations"];
 
 const MARKS = ["real", "artefact", "follow up"];
 /** Keys that mark a candidate; n goes to the next one without a mark. */
@@ -30,6 +32,7 @@ const COLUMNS = [
   { name: "Candidate", of: (c) => c.id, show: (c) => el("a", { class: "id", href: cardOf(c.id) }, c.id) },
   { name: "State", of: (c) => c.state, show: (c) => el("span", { class: `state ${c.state.replaceAll(" ", "-")}` }, c.state) },
   { name: "Mark", of: (c) => c.mark?.mark ?? "" , show: (c) => c.mark?.mark ?? "not marked" },
+  { name: "Tags", of: (c) => annotationsOf("candidate", c.id).tags.map((t) => t.text).join(" "), show: (c) => tagLine(annotationsOf("candidate", c.id)) },
   { name: "Score", of: (c) => c.score, show: (c) => digits(c.score), number: true },
   { name: "Threshold", of: (c) => c.threshold, show: (c) => digits(c.threshold), number: true },
   { name: "Depth", of: (c) => c.depth, show: (c) => percent(c.depth, 0), number: true },
@@ -162,24 +165,10 @@ function toNext(candidates, c = null) {
 
 const redraw = () => dispatchEvent(new Event("redraw"));
 
-function signingIn(said) {
-  const token = el("input", { type: "password", id: "token", autocomplete: "current-password" });
-  const enter = async (event) => {
-    event.preventDefault();
-    try {
-      await signIn(token.value);
-      redraw();
-    } catch (error) {
-      said.textContent = error.message;
-    }
-  };
-  return [el("p", {}, "Sign in to mark candidates."), el("form", { class: "controls", submit: enter }, el("label", { class: "control" }, el("span", {}, "Token"), token), el("button", { id: "sign-in" }, "Sign in")), said];
-}
-
 /** The form that marks a candidate, and what the keys do while its card is shown. */
 function markingHere(c, candidates, me) {
   const said = el("p", { class: "message", role: "status", hidden: true });
-  if (!me.name) return me.tokens ? signingIn(said) : [el("p", { class: "dim" }, "You can't mark candidates here: the server doesn't know who you are.")];
+  if (!me.name) return me.tokens ? signingIn() : [el("p", { class: "dim" }, "You can't mark candidates here: the server doesn't know who you are.")];
   const chosen = keep(`mark:${c.id}`, { note: "" });
   const note = el("input", { type: "text", id: "mark-note", maxlength: 2000, value: chosen.note, input: () => (chosen.note = note.value) });
   let busy = false;
@@ -274,13 +263,15 @@ async function card(index, c, candidates) {
     el("h2", {}, "Marks"),
     votes(c),
     history(c),
+    el("h2", {}, "Tags and comments"),
+    await annotationsPart("candidate", c.id),
     c.card_png ? el("details", {}, el("summary", { id: "card-picture" }, "The card as a picture"), el("div", { class: "card" }, picture(c.card_png, `Card of candidate ${c.id}: the above as one picture`))) : null,
   ].flat().filter(Boolean);
 }
 
 export async function show(index, id) {
   const document = await loadDocument(index, "candidates");
-  await loadMarks();
+  await Promise.all([loadMarks(), loadAnnotations(index)]);
   const candidates = withMarks(document?.candidates ?? []);
   if (id) {
     const found = candidates.find((c) => c.id === id);

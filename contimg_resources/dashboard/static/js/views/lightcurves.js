@@ -1,8 +1,10 @@
 // Light curves. Belongs here: finding a source, its light curve and its facts. Doesn't: cards.
 
+import { annotationsPart, loadAnnotations } from "../annotations.js";
 import { el } from "../elements.js";
 import { lightCurve } from "../charts/lightcurve.js";
 import { structureChart } from "../charts/structure.js";
+import { curveAddress, isLive } from "../live.js";
 import { loadDocument, loadLightCurve } from "../loading.js";
 import { counted, digits, fixed, percent, position, withError } from "../numbers.js";
 import { readPosition, servicesAt } from "../places.js";
@@ -11,7 +13,7 @@ import { spanControl } from "../span.js";
 import { curveOf } from "./variables.js";
 
 export const title = "Light curves";
-export const needs = ["sources", "light_curves", "candidates", "variables"];
+export const needs = ["sources", "light_curves", "candidates", "variables", "annotations"];
 
 const OFFERED = 12;
 
@@ -60,7 +62,7 @@ function search(sources, current) {
       mark(at < 0 && step < 0 ? offered.length - 1 : (at + step + offered.length) % offered.length);
     } else if (event.key === "Enter") {
       if (offered.length) open(offered[Math.max(0, at)]);
-      else if (readPosition(input.value)) location.hash = `#/sources/${encodeURIComponent(input.value.trim())}`;
+      else if (readPosition(input.value) || (isLive && input.value.trim())) location.hash = `#/sources/${encodeURIComponent(input.value.trim())}`;
     } else if (event.key === "Escape") close();
   });
   return el("div", { class: "search" }, el("label", { for: "source" }, "Source"), input, list, said);
@@ -120,7 +122,8 @@ function picture(curve, candidates, sourceId) {
   draw();
   const names = Object.keys(curve).filter((name) => Array.isArray(curve[name]) && curve[name].length === curve.mid_mjd.length);
   const save = el("button", { type: "button", id: "curve-csv", click: () => saveCsv(sourceId, names.map((name) => [name, curve[name]])) }, "Save as CSV");
-  return [span.element, place, el("p", {}, save)];
+  const votable = isLive ? el("a", { id: "curve-votable", href: curveAddress(sourceId), download: "" }, "VOTable with all columns") : null;
+  return [span.element, place, el("p", {}, save, votable && " ", votable)];
 }
 
 /** Links to what others know about the place of a source. */
@@ -151,7 +154,7 @@ export async function show(index, sourceId) {
   const name = el("h2", { class: "id" }, sourceId);
   if (i < 0) return [heading, box, name, el("p", { class: "message warn", role: "alert" }, "The export has no source with this id.")];
   const own = candidates.filter((c) => c.source_id === sourceId);
-  const curve = await loadLightCurve(index, sources.light_curve_page[i], sourceId);
+  const [curve] = await Promise.all([loadLightCurve(index, sources.light_curve_page[i], sourceId), loadAnnotations(index)]);
   return [
     heading,
     box,
@@ -161,5 +164,7 @@ export async function show(index, sourceId) {
     elsewhere(sources, i),
     curve?.mid_mjd.length ? picture(curve, own, sourceId) : el("p", { class: "message" }, "The export has no light curve of this source."),
     curve?.structure ? structureChart(curve.structure) : null,
+    el("h2", {}, "Tags and comments"),
+    await annotationsPart("source", sourceId),
   ].flat().filter(Boolean);
 }

@@ -1,0 +1,45 @@
+// Reprocessing a day. Belongs here: the form, where a platform runs and the person is known. Doesn't:
+// the list of observations.
+
+import { choice, el } from "../elements.js";
+import { keep } from "../keeping.js";
+import { ask, isLive } from "../live.js";
+
+const words = (name) => name.replaceAll("_", " ");
+
+/** Make the form; null where nothing can be launched. */
+export async function reprocessing() {
+  const can = isLive ? await ask("reprocess").catch(() => null) : null;
+  if (!can?.steps.length) return null;
+  const chosen = keep("reprocessing", { day: new Date().toISOString().slice(0, 10), only: "stale", step: "calibrated_ms" });
+  const said = el("p", { role: "status", id: "reprocess-said" });
+  const day = el("input", { type: "date", id: "reprocess-day", value: chosen.day, min: can.first_day, required: true, input: () => (chosen.day = day.value) });
+  const button = el("button", { id: "reprocess-launch" }, "Reprocess");
+  const launch = async (event) => {
+    event.preventDefault();
+    button.disabled = true;
+    said.textContent = "Launching …";
+    try {
+      const { run } = await ask("reprocess", "POST", chosen);
+      said.replaceChildren("A run was launched: ", el("a", { href: run, rel: "noreferrer noopener", target: "_blank" }, run.split("/").at(-1)), " lists the observations, and those that are left out.");
+    } catch (error) {
+      said.textContent = `${error.message} Nothing was launched.`;
+    } finally {
+      button.disabled = false;
+    }
+  };
+  return el(
+    "details",
+    {},
+    el("summary", { id: "reprocess" }, "Reprocess a day"),
+    el(
+      "form",
+      { class: "controls", submit: launch },
+      el("label", { class: "control" }, el("span", {}, "UTC day"), day),
+      choice("reprocess-only", "Observations", can.which.map((w) => [w, w]), chosen.only, (value) => (chosen.only = value)),
+      choice("reprocess-step", "First step; all later ones follow", can.steps.map((s) => [s, words(s)]), chosen.step, (value) => (chosen.step = value)),
+      button,
+    ),
+    said,
+  );
+}

@@ -1,0 +1,145 @@
+"""Calibrate an observation by the known sources in its own field.
+
+Belongs here: choosing the model's sources, applying the solutions to visibilities in memory,
+recording the outcome. Doesn't: solving (see `solving`), the catalogue.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.core.progress import report_progress
+from contimg_resources.imaging.beam import separation_rad
+from contimg_resources.imaging.in_field.solving import FieldGains, solve_field
+from contimg_resources.imaging.in_field.sums import field_sums
+from contimg_resources.imaging.model import InFieldCalibration, InFieldSolution, ReferenceSource
+from contimg_resources.imaging.visibilities import Block, Visibilities
+from contimg_resources.instrument.primary_beam import airy_power
+
+#: The model has the brightest sources, which together have this share of the sum of all squared
+#: apparent flux densities; the others hardly change a gain ...
+_SHARE = 0.9999
+#: ... but at least the first number of them, and at most the second, because each costs time.
+_LEAST_SOURCES, _MOST_SOURCES = 40, 80
+_UNITS = {"delays": "{:.2f} ns", "phases": "{:.1f} deg", "amplitudes": "{:.3f}"}
+
+
+def calibrate_in_field(
+    seen: Visibilities, sources: Sequence[ReferenceSource], dish_m: tuple[float, float]
+) -> tuple[Visibilities, InFieldCalibration]:
+    """Return visibilities with better gains, where there are any, and the outcome.
+
+    Parameters
+    ----------
+    seen : Visibilities
+        The visibilities, Stokes I.
+    sources : sequence of ReferenceSource
+        Known sources about the field.
+    dish_m : (float, float)
+        Diameters of dish and blockage, metres.
+
+    Notes
+    -----
+    Stokes I is the mean of both parallel hands, so the gains are those that both hands of an
+    antenna have in common; where their phases differ, closure errors of second order are left.
+    """
+    model, apparent_jy = _brightest(seen, sources, dish_m)
+    if not model:
+        return seen, InFieldCalibration(False, "no known source is in the beam")
+    report_progress(f"calibrating with {len(model)} sources of the field", 0.1)
+    sums = field_sums(seen, model, dish_m)
+    if isinstance(sums, str):
+        return seen, InFieldCalibration(False, f"not calibrated in the field: {sums}")
+    gains = solve_field(sums)
+    outcome = _outcome(gains, seen.antenna_names, len(model), apparent_jy)
+    if not gains.any:
+        return seen, outcome
+    blocks = tuple(_corrected(b, gains, sums.times_s) for b in seen.blocks)
+    return replace(seen, blocks=blocks), outcome
+
+
+def _brightest(
+    seen: Visibilities, sources: Sequence[ReferenceSource], dish_m: tuple[float, float]
+) -> tuple[tuple[ReferenceSource, ...], float]:
+    """Return the sources with the highest apparent flux densities, and their sum, Jy."""
+    sources = [s for s in sources if np.isfinite(s.flux_jy) and s.flux_jy > 0]
+    if not sources:
+        return (), 0.0
+    ra, dec = np.array([(s.ra_deg, s.dec_deg) for s in sources]).T
+    fields = np.unique(np.concatenate([np.unique(b.field_ids) for b in seen.blocks]))
+    middle_hz = float(np.mean(seen.channels_hz))
+    away = [
+        separation_rad(seen.pointings_deg[f, 0], seen.pointings_deg[f, 1], ra, dec) for f in fields
+    ]
+    power = np.mean([airy_power(each, middle_hz, *dish_m) for each in away], axis=0)
+    apparent_jy = np.array([s.flux_at(middle_hz) for s in sources]) * power
+    order = np.argsort(-apparent_jy)
+    squares = np.cumsum(apparent_jy[order] ** 2)
+    enough = int(np.searchsorted(squares, _SHARE * squares[-1])) + 1
+    kept = order[: int(np.clip(enough, _LEAST_SOURCES, _MOST_SOURCES))]
+    return tuple(sources[i] for i in kept), float(apparent_jy[kept].sum())
+
+
+def _corrected(block: Block, gains: FieldGains, times_s: NDArray[np.float64]) -> Block:
+    """Divide a block by the gains; weights follow, and are zero without a signal."""
+    when = np.searchsorted(times_s, block.time_s)
+    one, other = (when, block.first), (when, block.second)
+    factor = (gains.gain[one] * gains.gain[other].conj()).astype(np.complex64)[:, None]
+    weight = block.weight * (np.abs(factor) ** 2)
+    apart_s = gains.delay_s[one] - gains.delay_s[other]
+    if apart_s.any():
+        away_hz = block.channels_hz - gains.reference_hz
+        turning = np.flatnonzero(apart_s)
+        turned = np.broadcast_to(factor, block.values.shape).copy()
+        turned[turning] *= np.exp(2j * np.pi * apart_s[turning, None] * away_hz)
+        factor = turned
+    values = block.values / factor
+    lost = gains.lost[one] | gains.lost[other]
+    if lost.any():
+        values[lost], weight[lost] = 0, 0
+    return replace(block, values=values, weight=weight)
+
+
+def _outcome(
+    gains: FieldGains, names: Sequence[str], n_sources: int, apparent_jy: float
+) -> InFieldCalibration:
+    lost = {names[i]: float(share) for i, share in enumerate(gains.lost.mean(axis=0)) if share > 0}
+    said = [
+        f"{t.kind} in {t.n_intervals} interval{'s' * (t.n_intervals > 1)} "
+        f"(rms {_UNITS[t.kind].format(t.rms)})"
+        for t in gains.tried
+        if t.adopted
+    ]
+    before, after = gains.explained
+    why = (
+        f"independent data improve by {', '.join(said)}; the model explains {before:.1%} of the "
+        f"signal before and {after:.1%} after"
+        if said
+        else "no solution that matters improves independent data; the model explains "
+        f"{after:.1%} of the signal"
+    )
+    if lost:
+        why += "; without signal for a part: " + ", ".join(
+            f"antenna {name} ({100 * share:.0f} %)" for name, share in lost.items()
+        )
+    moved = gains.gain != 1
+    turned = [i for i in range(gains.gain.shape[1]) if moved[:, i].any()]
+    return InFieldCalibration(
+        applied=gains.any,
+        why=why,
+        n_sources=n_sources,
+        apparent_jy=apparent_jy,
+        explained=gains.explained,
+        solutions=tuple(
+            InFieldSolution(t.kind, t.adopted, t.n_intervals, t.improvement, t.rms)
+            for t in gains.tried
+        ),
+        lost=lost,
+        phase_rms_deg={
+            names[i]: float(np.degrees(np.sqrt(np.mean(np.angle(gains.gain[:, i]) ** 2))))
+            for i in turned
+        },
+        amplitudes={names[i]: float(np.abs(gains.gain[:, i]).mean()) for i in turned},
+    )

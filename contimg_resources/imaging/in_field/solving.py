@@ -1,0 +1,440 @@
+"""Solve antenna gains from sums over a field's visibilities, and validate them on other data.
+
+Belongs here: delays, phases, amplitudes and lost signals; solution intervals; cross-validation.
+Doesn't: the sums (see `sums`), applying the gains.
+
+Every solution is judged by data that it wasn't made from: those of the even parts of the band by
+the odd parts, and vice versa. It is adopted where both improve.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.imaging.in_field.sums import FieldSums
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Complexes = NDArray[np.complex128]
+
+_ITERATIONS = 40
+_CONVERGED = 1e-4
+#: Maximum errors of phases, and of amplitudes (relative).
+_PHASE_ERROR_RAD = 0.25
+_AMPLITUDE_ERROR = 0.04
+#: An antenna whose data certainly have less than this share of the signal of others has lost it;
+#: and the maximum error of this share.
+_LOST, _LOST_ERROR = 0.25, 0.1
+#: If more than this share of the antennas seem lost, the model is wrong.
+_MOST_LOST = 0.2
+#: Number of divisions of an observation into solution intervals; the last is an integration each.
+_DIVISIONS = (1, 2, 4, 8, 12, 24)
+#: The improvement exceeds this many times its own scatter for gains that are noise.
+_SIGNIFICANT = 3.0
+#: The model has to explain this share of the signal, or it isn't that of this field; and with
+#: phases alone this share for amplitudes, which otherwise imitate sources that are resolved.
+_LEAST_EXPLAINED, _LEAST_FOR_AMPLITUDES = 0.5, 0.85
+#: What the model doesn't explain, a share f of the signal, imitates gains of up to sqrt(f / N) with
+#: N antennas; gains smaller than this many times that aren't applied.
+_IMITATED = 0.35
+#: Delays below this many times their error, or below this, seconds, are left alone: the phase of
+#: 0.1 ns at the edge of the band is 3 deg.
+_DELAY_SIGMA, _LEAST_DELAY_S = 5.0, 0.1e-9
+#: Delays that are searched for, seconds.
+_MOST_DELAY_S, _DELAY_STEP_S = 20e-9, 1e-9
+#: Amplitudes are limited to this factor.
+_MOST_AMPLITUDE = 2.0
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """One kind of gain that was tried."""
+
+    kind: str  #: ``delays``, ``phases`` or ``amplitudes``.
+    adopted: bool  #: Whether independent data improve.
+    n_intervals: int  #: Number of solution intervals; 0: the signal is too weak for any.
+    #: Decrease of chi squared of the data that the solution wasn't made from.
+    improvement: float
+    #: Typical size of the solutions that were adopted: ns, degrees, or a relative spread.
+    rms: float
+
+
+@dataclass(frozen=True)
+class FieldGains:
+    """Gains of the antennas: the data are those of perfect antennas times ``g_i conj(g_j)``."""
+
+    gain: Complexes  #: Phases and amplitudes. Shape (integrations, antennas).
+    delay_s: Floats  #: Delays, seconds. Shape (integrations, antennas).
+    reference_hz: float  #: Frequency about which delays turn the phase, Hz.
+    lost: Bools  #: Whether the antenna has no signal. Shape (integrations, antennas).
+    tried: tuple[Adopted, ...]  #: The kinds of gains, in the order of solving.
+    #: Share of the signal that the model explains, its scale being free, before and after solving.
+    explained: tuple[float, float]
+
+    @property
+    def any(self) -> bool:
+        """Return whether the gains change the data."""
+        return bool(self.lost.any()) or any(t.adopted for t in self.tried)
+
+
+def solve_field(sums: FieldSums) -> FieldGains:
+    """Solve delays, phases and amplitudes, each where independent data improve.
+
+    Notes
+    -----
+    With the sums ``A_ij`` of data times conjugate model and ``B_ij`` of squared model (see
+    `FieldSums`) gains g leave ``chi^2 = const + sum_{i<j} (|g_i g_j|^2 B_ij - 2 Re(conj(g_i) g_j
+    A_ij))``. The minimum is found by ``g_i <- sum_j A_ij g_j / sum_j B_ij |g_j|^2``, averaged with
+    the previous values in every second step (Salvini & Wijnholds 2014, A&A 571, A97).
+
+    Amplitudes are normalised so that ``sum W_ij a_i a_j = sum W_ij`` in each interval, with W the
+    weights of the data: the flux density of a source that all baselines see stays as the
+    calibrator's set gives it, whether the catalogue has it right or not.
+    """
+    n_times = len(sums.times_s)
+    product = sums.product.astype(np.complex128)
+    power = sums.power.astype(np.float64)
+    frequencies = sums.parts_hz - sums.parts_hz.mean()
+    lost = _lost(sums.signal, sums.n_values)
+    there = ~(lost[:, :, None] | lost[:, None, :])
+    product *= there[:, None]
+    power *= there[:, None]
+    weight = sums.weight.astype(np.float64) * there
+    delay_s, delays = _delays(product, power, frequencies)
+    turned = np.exp(2j * np.pi * delay_s[:, None] * frequencies[:, None])
+    product *= turned.conj()[..., :, None] * turned[..., None, :]
+    halves = _Halves(
+        np.stack([product[:, k::2].sum(axis=1) for k in (0, 1)]),
+        np.stack([power[:, k::2].sum(axis=1) for k in (0, 1)]),
+    )
+    # Each visibility is in the sums of two antennas.
+    signal = 0.5 * float(sums.signal[~lost].sum())
+    before = _explained(sums.product.sum(axis=1), sums.power.sum(axis=1), signal)
+    phase, phases = _adopt("phases", halves, _phases, _PHASE_ERROR_RAD)
+    halves = halves.corrected(phase)
+
+    def amplitudes(a: Complexes, b: Floats, groups: Floats) -> Complexes:
+        return _amplitudes(a, b, groups @ weight.reshape(n_times, -1))
+
+    amplitude, spread = _adopt("amplitudes", halves, amplitudes, _AMPLITUDE_ERROR)
+    if spread.adopted:
+        amplitude = _normalised(amplitude.real, weight).astype(np.complex128)
+        spread = replace(spread, rms=float(np.std(amplitude.real[weight.sum(axis=2) > 0])))
+    explained = _explained(halves.product.sum(axis=0), halves.power.sum(axis=0), signal)
+    if explained < _LEAST_FOR_AMPLITUDES:
+        amplitude, spread = np.ones_like(phase), replace(spread, adopted=False, n_intervals=0)
+    fitted = halves.divided(amplitude)
+    after = _explained(fitted.product.sum(axis=0), fitted.power.sum(axis=0), signal)
+    if after < _LEAST_EXPLAINED:
+        return _none(sums, (delays, phases, spread), (before, after))
+    n_used = int((weight.sum(axis=(0, 2)) > 0).sum())
+    imitated = _IMITATED * np.sqrt(max(0.0, 1 - after) / max(1, n_used))
+    if np.radians(phases.rms) < imitated:
+        phase, phases = np.ones_like(phase), replace(phases, adopted=False, n_intervals=0)
+    if spread.rms < imitated:
+        amplitude, spread = np.ones_like(phase), replace(spread, adopted=False, n_intervals=0)
+    return FieldGains(
+        gain=phase * amplitude,
+        delay_s=delay_s,
+        reference_hz=float(sums.parts_hz.mean()),
+        lost=lost,
+        tried=(delays, phases, spread),
+        explained=(before, after),
+    )
+
+
+def _none(
+    sums: FieldSums, tried: tuple[Adopted, ...], explained: tuple[float, float]
+) -> FieldGains:
+    """Return gains of one."""
+    shape = (len(sums.times_s), sums.weight.shape[1])
+    return FieldGains(
+        gain=np.ones(shape, np.complex128),
+        delay_s=np.zeros(shape),
+        reference_hz=float(sums.parts_hz.mean()),
+        lost=np.zeros(shape, bool),
+        tried=tuple(replace(t, adopted=False, n_intervals=0) for t in tried),
+        explained=explained,
+    )
+
+
+def _explained(product: Complexes, power: Floats, signal: float) -> float:
+    """Return the share of the signal that the model explains, its scale being free."""
+    fit = 0.5 * _scaled_fit(float(product.real.sum()), float(power.sum()))
+    return min(1.0, fit / signal) if signal > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class _Halves:
+    """The sums of both halves of the band. Shape (2, integrations, antennas, antennas)."""
+
+    product: Complexes
+    power: Floats
+
+    def corrected(self, gain: Complexes) -> "_Halves":
+        """Return the products after dividing the data by gains with weights as the square."""
+        return replace(self, product=self.product * gain.conj()[:, :, None] * gain[:, None, :])
+
+    def divided(self, gain: Complexes) -> "_Halves":
+        """Return the sums after dividing the data by gains, their weights following."""
+        square = np.abs(gain) ** 2
+        corrected = self.corrected(gain)
+        return replace(corrected, power=self.power * square[:, :, None] * square[:, None, :])
+
+    def grouped(self, half: int, groups: Floats) -> tuple[Complexes, Floats]:
+        """Return the sums of a half over groups of integrations, shape (groups, integrations)."""
+        shape = (len(groups), *self.product.shape[2:])
+        product, power = (
+            (groups @ sums[half].reshape(groups.shape[1], -1)).reshape(shape)
+            for sums in (self.product, self.power)
+        )
+        return product, power
+
+
+_Solver = Callable[[Complexes, Floats, Floats], Complexes]
+
+
+def _adopt(
+    kind: str, halves: _Halves, solve: _Solver, largest_error: float
+) -> tuple[Complexes, Adopted]:
+    """Return the gains of the solution interval that improves independent data most."""
+    n_times, n_antennas = halves.product.shape[1:3]
+    nothing = np.ones((n_times, n_antennas), np.complex128)
+    best = nothing, Adopted(kind, False, 0, 0.0, 0.0)
+    for groups in _groups(n_times):
+        sums = [halves.grouped(half, groups) for half in (0, 1)]
+        information = (sums[0][1] + sums[1][1]).sum(axis=2)
+        if not (information > 0).any():
+            break
+        error = 1 / np.sqrt(np.median(information[information > 0]))
+        if error > largest_error:
+            break
+        solved = [solve(*of_half, groups)[_which(groups)] for of_half in sums]
+        gained = np.array([_gained(halves, 1 - half, solved[half]) for half in (0, 1)])
+        n_solved = int((information > 0).sum())
+        least = _SIGNIFICANT * np.sqrt(2.0 * n_solved)
+        if gained.min() > 0 and gained.sum() > max(least, best[1].improvement):
+            (a, b), (c, d) = sums
+            gain = solve(a + c, b + d, groups)[_which(groups)]
+            # An antenna keeps its gain where independent data of its baselines improve.
+            each = [_gained_by_antenna(halves, 1 - half, solved[half]) for half in (0, 1)]
+            useful = np.sum(each, axis=0) > 0
+            gain = np.where(useful, gain, 1.0)
+            spread = np.angle(gain[:, useful]) if useful.any() else np.zeros(1)
+            best = (
+                gain,
+                Adopted(
+                    kind,
+                    True,
+                    len(groups),
+                    float(gained.sum()),
+                    float(np.degrees(np.sqrt(np.mean(spread**2)))),
+                ),
+            )
+        elif best[1].n_intervals == 0:
+            best = best[0], replace(best[1], improvement=float(gained.sum()), n_intervals=0)
+    return best
+
+
+def _groups(n_times: int) -> list[Floats]:
+    """Return divisions of the integrations into intervals, as matrices of zeros and ones."""
+    numbers = sorted({min(n, n_times) for n in _DIVISIONS})
+    edges = [np.arange(n_times) * n // n_times for n in numbers]
+    return [(np.arange(e.max() + 1)[:, None] == e).astype(np.float64) for e in edges]
+
+
+def _which(groups: Floats) -> NDArray[np.intp]:
+    """Return the group of each integration."""
+    return np.asarray(np.argmax(groups, axis=0), np.intp)
+
+
+def _gained(halves: _Halves, half: int, gain: Complexes) -> float:
+    """Return the decrease of chi squared of a half by gains, whatever the flux scale is."""
+    product, power = halves.product[half], halves.power[half]
+    before = _scaled_fit(product.real.sum(), power.sum())
+    fitted = (gain.conj()[:, :, None] * gain[:, None, :] * product).real.sum()
+    square = np.abs(gain) ** 2
+    after = _scaled_fit(fitted, (square[:, :, None] * square[:, None, :] * power).sum())
+    # Each pair was counted twice.
+    return 0.5 * (after - before)
+
+
+def _scaled_fit(product: float, power: float) -> float:
+    """Return the decrease of chi squared by a model whose scale is free."""
+    return product**2 / power if power > 0 else 0.0
+
+
+def _gained_by_antenna(halves: _Halves, half: int, gain: Complexes) -> Floats:
+    """Return the decrease by each antenna's gain, the others having theirs. Shape (antennas,)."""
+    product, power = halves.product[half], halves.power[half]
+    square = np.abs(gain) ** 2
+    fitted = (gain.conj()[:, :, None] * gain[:, None, :] * product).real.sum(axis=(0, 2))
+    level = (square[:, :, None] * square[:, None, :] * power).sum(axis=(0, 2))
+    scale = fitted.sum() / level.sum() if level.sum() > 0 else 1.0
+    plain = (gain[:, None, :] * product).real.sum(axis=(0, 2))
+    plain_level = (square[:, None, :] * power).sum(axis=(0, 2))
+    return np.asarray(
+        2 * scale * (fitted - plain) - scale**2 * (level - plain_level), dtype=np.float64
+    )
+
+
+def _phases(product: Complexes, power: Floats, groups: Floats) -> Complexes:
+    """Solve phases, shape (groups, antennas), with a mean phase of zero."""
+    gain = np.ones(product.shape[:2], np.complex128)
+    for step in range(_ITERATIONS):
+        pulled = np.matmul(product, gain[:, :, None])[:, :, 0]
+        new = _direction(pulled)
+        if step % 2:
+            new = _direction(new + gain)
+        change = float(np.abs(new - gain).max())
+        gain = new
+        if change < _CONVERGED:
+            break
+    middle = (gain * power.sum(axis=2)).sum(axis=1, keepdims=True)
+    return np.asarray(gain * _direction(middle).conj())
+
+
+def _direction(numbers: Complexes) -> Complexes:
+    length = np.abs(numbers)
+    return np.where(length > 0, numbers / np.where(length > 0, length, 1.0), 1.0)
+
+
+def _amplitudes(product: Complexes, power: Floats, weight: Floats) -> Complexes:
+    """Solve amplitudes, shape (groups, antennas), normalised with the weights of each group."""
+    real = product.real
+    gain = np.ones(product.shape[:2])
+    for step in range(_ITERATIONS):
+        level = np.matmul(power, gain[:, :, None] ** 2)[:, :, 0]
+        pulled = np.matmul(real, gain[:, :, None])[:, :, 0]
+        new = np.where(level > 0, pulled / np.where(level > 0, level, 1.0), 1.0)
+        if step % 2:
+            new = 0.5 * (new + gain)
+        change = float(np.abs(new - gain).max())
+        gain = np.clip(new, 1e-3, 1e3)
+        if change < _CONVERGED:
+            break
+    return _normalised(gain, weight.reshape(product.shape)).astype(np.complex128)
+
+
+def _normalised(amplitude: Floats, weight: Floats) -> Floats:
+    """Return amplitudes (times, antennas) with a weighted mean product of one, within limits."""
+    for _ in range(2):
+        pairs = (weight * amplitude[:, :, None] * amplitude[:, None, :]).sum(axis=(1, 2))
+        total = weight.sum(axis=(1, 2))
+        level = np.sqrt(np.where(total > 0, pairs / np.where(total > 0, total, 1.0), 1.0))
+        amplitude = np.clip(
+            amplitude / np.where(level > 0, level, 1.0)[:, None],
+            1 / _MOST_AMPLITUDE,
+            _MOST_AMPLITUDE,
+        )
+    return amplitude
+
+
+def _lost(signal: Floats, n_values: Floats) -> Bools:
+    """Return when antennas have no signal, shape (integrations, antennas).
+
+    Notes
+    -----
+    No model is needed: the signal of an antenna is the excess of its data's power over that of
+    noise. It is compared with the median of all antennas, in the shortest intervals that are
+    certain enough.
+    """
+    lost = np.zeros(signal.shape, bool)
+    for groups in _groups(len(signal)):
+        power, n = groups @ signal, groups @ n_values
+        there = n > 0
+        if not there.any():
+            break
+        typical = np.median(np.where(there, power / np.where(there, n, 1), np.nan)[there])
+        # The power of a visibility of noise has the variance 4.
+        error = 2 / np.sqrt(np.where(there, n, 1))
+        if not np.median(error[there]) < _LOST_ERROR * typical:
+            break
+        relative = power / np.where(there, n, 1) / typical
+        lost = (there & (relative + 2 * error / typical < _LOST))[_which(groups)]
+    if lost.any(axis=0).sum() > max(1, _MOST_LOST * signal.shape[1]):
+        return np.zeros(signal.shape, bool)
+    return lost
+
+
+def _delays(product: Complexes, power: Floats, frequencies: Floats) -> tuple[Floats, Adopted]:
+    """Solve delays, seconds, shape (integrations, antennas).
+
+    `frequencies` are those of the parts of the band, Hz, less their mean.
+    """
+    n_times, n_antennas = len(product), product.shape[2]
+    best = np.zeros((n_times, n_antennas)), Adopted("delays", False, 0, 0.0, 0.0)
+    for groups in _groups(n_times)[:3]:
+        shape = (len(groups), *product.shape[1:])
+        a: Complexes = (groups @ product.reshape(n_times, -1)).reshape(shape)
+        b: Floats = (groups @ power.reshape(n_times, -1)).reshape(shape)
+        information = b.sum(axis=(1, 3))
+        if not (information > 0).any() or np.median(information) <= 0:
+            break
+        if np.median(information) ** -0.5 > _PHASE_ERROR_RAD:
+            break
+        gained = np.zeros(2)
+        for half in (0, 1):
+            mine, other = slice(half, None, 2), slice(1 - half, None, 2)
+            delay_s = _delay(a[:, mine], b[:, mine], frequencies[mine])
+            gained[half] = _gained_by_delay(a[:, other], delay_s, frequencies[other])
+        if gained.min() > 0 and gained.sum() > max(
+            _SIGNIFICANT * np.sqrt(2.0 * information.size), best[1].improvement
+        ):
+            delay_s = _delay(a, b, frequencies)
+            used = delay_s[delay_s != 0]
+            rms = float(1e9 * np.sqrt(np.mean(used**2))) if used.size else 0.0
+            best = (
+                delay_s[_which(groups)],
+                Adopted("delays", bool(used.size), len(groups), float(gained.sum()), rms),
+            )
+        else:
+            # A delay that changes within the observation shows in its mean, too.
+            break
+    return best
+
+
+def _delay(product: Complexes, power: Floats, frequencies: Floats) -> Floats:
+    """Solve the significant delays of each group, seconds, shape (groups, antennas)."""
+    phase = _phases(product.sum(axis=1), power.sum(axis=1), np.ones((1, 1)))
+    turns = 2j * np.pi * frequencies
+    towards = np.matmul(product, phase[:, None, :, None])[..., 0] * phase.conj()[:, None]
+    tried_s = np.arange(-_MOST_DELAY_S, _MOST_DELAY_S, _DELAY_STEP_S)
+    steered = np.exp(-turns[:, None] * tried_s)
+    # The delay that aligns the parts of the band best.
+    aligned = np.abs(np.einsum("gka,kd->gad", towards, steered))
+    delay_s = tried_s[np.argmax(aligned, axis=2)]
+    for _ in range(6):
+        gain = phase[:, None] * np.exp(turns[None, :, None] * delay_s[:, None])
+        pulled = np.matmul(product, gain[..., None])[..., 0] * gain.conj()
+        strength = np.abs(pulled)
+        total = strength.sum(axis=1)
+        safe = np.where(total > 0, total, 1.0)
+        middle = (strength * frequencies[:, None]).sum(axis=1) / safe
+        away = frequencies[None, :, None] - middle[:, None]
+        angle = np.angle(pulled)
+        square = (strength * away**2).sum(axis=1)
+        slope = (strength * away * angle).sum(axis=1) / np.where(square > 0, square, 1.0)
+        offset = (strength * angle).sum(axis=1) / safe - slope * middle
+        delay_s = delay_s + slope / (2 * np.pi)
+        phase = phase * np.exp(1j * offset)
+    information = (power.sum(axis=3) * away**2).sum(axis=1)
+    error_s = 1 / (2 * np.pi * np.sqrt(np.where(information > 0, information, np.inf)))
+    delay_s = delay_s - np.median(delay_s, axis=1, keepdims=True)
+    known = (information > 0) & (
+        np.abs(delay_s) > np.maximum(_DELAY_SIGMA * error_s, _LEAST_DELAY_S)
+    )
+    return np.where(known, delay_s, 0.0)
+
+
+def _gained_by_delay(product: Complexes, delay_s: Floats, frequencies: Floats) -> float:
+    """Return the decrease of chi squared by delays, with the best phases before and after."""
+    turn = np.exp(2j * np.pi * frequencies[None, :, None] * delay_s[:, None])
+    after = (product * turn.conj()[..., :, None] * turn[..., None, :]).sum(axis=1)
+    totals = []
+    for sums in (product.sum(axis=1), after):
+        gain = _phases(sums, np.abs(sums), np.ones((1, 1)))
+        totals.append(float((gain.conj()[:, :, None] * gain[:, None, :] * sums).real.sum()))
+    return totals[1] - totals[0]

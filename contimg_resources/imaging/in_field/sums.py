@@ -1,0 +1,213 @@
+"""Compare visibilities with a model of their field, in sums for each pair of antennas.
+
+Belongs here: the model's visibilities, and their products with the data. Doesn't: solving (see
+`solving`).
+
+The sums hold everything that a least-squares solution of antenna gains needs, so the visibilities
+are read once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.core.point_sources import direction_cosines, point_source_visibilities
+from contimg_resources.imaging.beam import separation_rad
+from contimg_resources.imaging.model import ReferenceSource
+from contimg_resources.imaging.visibilities import Block, Visibilities
+from contimg_resources.instrument.primary_beam import airy_power
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Complexes = NDArray[np.complex64]
+Integers = NDArray[np.int64]
+
+#: Parts of the band; even and odd ones are the halves that judge each other.
+N_PARTS = 16
+#: Fewer parts with data can't.
+_LEAST_PARTS = 8
+#: A baseline differs by less than this from the difference of its antennas' coordinates, metres.
+_SAME_M = 0.02
+
+
+@dataclass(frozen=True)
+class FieldSums:
+    """Sums over the visibilities of each integration, part of the band and pair of antennas.
+
+    Variances are those of the real or imaginary part of a visibility, so that the sums are free of
+    units.
+    """
+
+    #: Data times conjugate model over variance. Shape (integrations, parts, antennas, antennas),
+    #: Hermitian in the antennas. Parts without data are left out.
+    product: Complexes
+    power: Singles  #: Squared modulus of the model over variance; same shape, symmetric.
+    #: Sum of the weights. Shape (integrations, antennas, antennas).
+    weight: Singles
+    #: Mean frequencies of the parts, weighted with `power`, Hz, ascending. Shape (parts,).
+    parts_hz: Floats
+    times_s: Floats  #: Times of the integrations, MJD in seconds. Shape (integrations,).
+    #: Squared modulus of the data over variance, less its expectation for noise alone, over the
+    #: baselines of each antenna. Shape (integrations, antennas).
+    signal: Floats
+    n_values: Floats  #: Number of visibilities in it; same shape.
+
+
+def field_sums(
+    seen: Visibilities, sources: Sequence[ReferenceSource], dish_m: tuple[float, float]
+) -> FieldSums | str:
+    """Compare visibilities with a model of the sources, or return why it can't be done.
+
+    Parameters
+    ----------
+    seen : Visibilities
+        The visibilities.
+    sources : sequence of ReferenceSource
+        The sources of the model.
+    dish_m : (float, float)
+        Diameters of dish and blockage, metres: the model is seen through their beam.
+    """
+    times_s = np.unique(np.concatenate([b.time_s for b in seen.blocks]))
+    n_antennas = 1 + max(int(b.second.max(initial=0)) for b in seen.blocks)
+    n_antennas = max(n_antennas, 1 + max(int(b.first.max(initial=0)) for b in seen.blocks))
+    low, high = (f(f(b.channels_hz) for b in seen.blocks) for f in (min, max))
+    edges_hz = np.linspace(low, high * (1 + 1e-12), N_PARTS + 1)
+    parts = [np.searchsorted(edges_hz, b.channels_hz, side="right") - 1 for b in seen.blocks]
+    if len({int(p) for part in parts for p in part}) < _LEAST_PARTS:
+        return "its band has too few channels to be divided"
+    times = [np.searchsorted(times_s, b.time_s) for b in seen.blocks]
+    pairs = (len(times_s), n_antennas, n_antennas)
+    product = np.zeros((pairs[0], N_PARTS, *pairs[1:]), np.complex64)
+    power = np.zeros(product.shape, np.float32)
+    weight = np.zeros(pairs, np.float32)
+    signal, n_values = np.zeros((2, len(times_s), n_antennas))
+    frequency, antennas = np.zeros(N_PARTS), _Antennas(n_antennas)
+    ra_deg, dec_deg = np.array([(s.ra_deg, s.dec_deg) for s in sources]).T
+    cosines = np.stack(direction_cosines(ra_deg, dec_deg, *seen.phase_center_deg))
+    spectra = [_fluxes_jy(sources, b.channels_hz) for b in seen.blocks]
+    for t in range(len(times_s)):
+        rows = [np.flatnonzero(k == t) for k in times]
+        uvw_m = antennas.uvw_m(seen.blocks, rows)
+        if uvw_m is None:
+            return "its baselines aren't differences of antennas"
+        for block, some, part, flux_jy in zip(seen.blocks, rows, parts, spectra, strict=True):
+            if not len(some):
+                continue
+            ra0_deg, dec0_deg = seen.pointings_deg[int(block.field_ids[some[0]])]
+            away = separation_rad(ra0_deg, dec0_deg, ra_deg, dec_deg)
+            beam = airy_power(away[None, :], block.channels_hz[:, None], *dish_m)
+            model = point_source_visibilities(flux_jy * beam, cosines, uvw_m, block.channels_hz)
+            sums = _Sums(product[t], power[t], weight[t], frequency, signal[t], n_values[t])
+            sums.add(block, some, part, model, seen.noise_scale)
+    total = power.sum(axis=(0, 2, 3), dtype=np.float64)
+    used = total > 0
+    if used.sum() < _LEAST_PARTS:
+        return f"only {used.sum()} of {N_PARTS} parts of its band have data"
+    product, power = product[:, used], power[:, used]
+    # The other half of each pair.
+    product += product.conj().swapaxes(2, 3)
+    power += power.swapaxes(2, 3)
+    weight += weight.swapaxes(1, 2)
+    parts_hz = frequency[used] / total[used]
+    return FieldSums(product, power, weight, parts_hz, times_s, signal, n_values)
+
+
+class _Antennas:
+    """Finds coordinates of antennas whose differences are the baselines of an integration."""
+
+    def __init__(self, n_antennas: int) -> None:
+        self._n = n_antennas
+        self._pairs: tuple[NDArray[np.int16], NDArray[np.int16]] | None = None
+        self._inverse: Floats
+
+    def uvw_m(self, blocks: Sequence[Block], rows: Sequence[Integers]) -> Floats | None:
+        """Return coordinates, metres, shape (antennas, 3); None: there are none.
+
+        `rows` are the rows of the integration in each block.
+        """
+        first, second, uvw_m = (
+            np.concatenate([getattr(b, name)[some] for b, some in zip(blocks, rows, strict=True)])
+            for name in ("first", "second", "uvw_m")
+        )
+        pairs = self._pairs
+        if pairs is None or not (
+            np.array_equal(pairs[0], first) and np.array_equal(pairs[1], second)
+        ):
+            self._pairs = first, second
+            counted = np.bincount(first.astype(np.int64) * self._n + second, minlength=self._n**2)
+            both = counted.reshape(self._n, self._n)
+            both = both + both.T
+            # The common origin is free.
+            self._inverse = np.linalg.pinv(np.diag(both.sum(axis=1)) - both, hermitian=True)
+        sums = [
+            np.bincount(first, uvw_m[:, k], self._n) - np.bincount(second, uvw_m[:, k], self._n)
+            for k in range(3)
+        ]
+        found = self._inverse @ np.stack(sums, axis=1)
+        if np.abs(found[first] - found[second] - uvw_m).max(initial=0.0) > _SAME_M:
+            return None
+        return np.asarray(found)
+
+
+def _fluxes_jy(sources: Sequence[ReferenceSource], frequencies_hz: Floats) -> Floats:
+    """Return flux densities without the beam, Jy, shape (frequencies, sources)."""
+    flux_jy, ghz, index = np.array(
+        [(s.flux_jy, s.reference_ghz, s.spectral_index) for s in sources]
+    ).T
+    return np.asarray(flux_jy * (frequencies_hz[:, None] / 1e9 / ghz) ** index)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """The sums of one integration, see `FieldSums`; half of each pair."""
+
+    product: Complexes
+    power: Singles
+    weight: Singles
+    frequency: Floats
+    signal: Floats
+    n_values: Floats
+
+    def add(
+        self,
+        block: Block,
+        rows: Integers,
+        part: Integers,
+        model: Complexes,
+        noise_scale: float,
+    ) -> None:
+        """Add the rows of a block; `model` has the shape (columns, antennas, antennas)."""
+        first, second = block.first[rows], block.second[rows]
+        expected = model[:, first, second]
+        data, natural = block.values[rows].T, block.weight[rows].T
+        variance = block.variance[rows] * np.float32(noise_scale**2)
+        known = variance > 0
+        per_variance = natural * np.where(known, 1 / np.where(known, variance, 1), 0)
+        starts = np.flatnonzero(np.diff(part, prepend=-1))
+        weighted = per_variance * expected.conj()
+        square = (weighted * expected).real
+        places = part[starts][:, None], first, second
+        _put(self.product, places, np.add.reduceat(data * weighted, starts))
+        _put(self.power, places, np.add.reduceat(square, starts))
+        _put(self.weight, places[1:], per_variance.sum(axis=0))
+        by_column = square.sum(axis=1, dtype=np.float64) * block.channels_hz
+        self.frequency[part[starts]] += np.add.reduceat(by_column, starts)
+        n_values = np.count_nonzero(per_variance, axis=0)
+        # The real and the imaginary part of noise add one each.
+        signal = (per_variance * np.abs(data) ** 2).sum(axis=0) - 2 * n_values
+        for antennas in (first, second):
+            self.signal[:] += np.bincount(antennas, signal, len(self.signal))
+            self.n_values[:] += np.bincount(antennas, n_values, len(self.signal))
+
+
+def _put(sums: NDArray[Any], places: tuple[Any, ...], values: NDArray[Any]) -> None:
+    """Add values at the places of antenna pairs, the last two, which may be repeated."""
+    n = sums.shape[-1]
+    pairs = places[-2].astype(np.int64) * n + places[-1]
+    if len(np.unique(pairs)) < len(pairs):
+        np.add.at(sums, places, values)
+    else:
+        sums[places] += values
