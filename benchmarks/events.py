@@ -108,10 +108,10 @@ def run_events_bench(size: Size, out_dir: Path, say: Progress, seed: int = 1) ->
     if times is None:
         with (
             TemporaryDirectory(prefix="contimg-bench-") as made_up,
-            # A process for each task: the memory is that of reading and searching alone.
-            ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool,
+            # A process of its own: the memory is that of reading and searching alone.
+            ProcessPoolExecutor(1, get_context("spawn")) as pool,
         ):
-            pool.submit(_write_curves, Path(made_up), size.n_sources, seed).result()
+            _write_curves(Path(made_up), size.n_sources, seed)
             times = pool.submit(_times, Path(made_up), size.n_sources, settings).result()
         _write(kept / "times.json", Times, times)
     skies = list(_skies(size.all_skies))
