@@ -24,6 +24,7 @@ from contimg_resources.steps.arriving import Arrived
 from contimg_resources.steps.calibrating import Calibrated
 from contimg_resources.steps.converting import MeasurementSetMade
 from contimg_resources.steps.day import DayLog
+from contimg_resources.steps.finding import FoundInMosaic
 from contimg_resources.steps.imaging import Imaged
 from contimg_resources.steps.mosaicking import Mosaicked
 from contimg_resources.steps.photometry import Measured
@@ -286,6 +287,51 @@ def _describe_spectra(spectra: MeasuredSpectra) -> Metadata:
         "no_sub_bands": listed(missing) if missing else None,
         "spectra": None if spectra.path is None else dg.MetadataValue.path(spectra.path),
     }
+
+
+def describe_found(found: FoundInMosaic) -> Metadata:
+    """Describe the found sources, and the completeness and reliability of their list."""
+    complete, reliable = found.completeness, found.reliability
+    return _tidy(
+        {
+            "dagster/row_count": found.n_sources,
+            "n_rejected": found.n_rejected,
+            "n_extended": found.n_extended,
+            "n_blended": found.n_blended,
+            "n_catalogued": found.n_catalogued,
+            "n_expected": round(found.n_expected, 1),
+            "detection_snr": found.min_snr,
+            "completeness": listed(
+                {
+                    "snr": f"{low:g} to {high:g}",
+                    "injected": int(injected),
+                    "found": int(n),
+                    "flux_ratio": round(float(ratio), 4) if math.isfinite(ratio) else None,
+                }
+                for low, high, injected, n, ratio in zip(
+                    complete.snr_from,
+                    complete.snr_to,
+                    complete.injected,
+                    complete.found,
+                    complete.flux_ratio,
+                    strict=True,
+                )
+            ),
+            "completeness_at_flux": listed(
+                {"flux_mjy": round(1e3 * float(flux), 3), "completeness": round(float(share), 3)}
+                for flux, share in zip(complete.flux_jy, complete.at_flux, strict=True)
+                if math.isfinite(flux) and math.isfinite(share)
+            ),
+            "reliability": listed(
+                {"snr_above": float(snr), "found": int(n), "negative": int(negative)}
+                for snr, n, negative in zip(
+                    reliable.snr, reliable.n_found, reliable.n_negative, strict=True
+                )
+            ),
+            "list": dg.MetadataValue.path(found.path),
+            "votable": dg.MetadataValue.path(found.product.companions[0].path),
+        }
+    )
 
 
 def describe_day(log: DayLog) -> Metadata:

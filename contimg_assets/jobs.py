@@ -7,7 +7,7 @@ from contimg_assets.imaging import image_5min
 from contimg_assets.measurement_sets import measurement_set
 from contimg_assets.mosaics import mosaic_60min
 from contimg_assets.observations import observation_log
-from contimg_assets.photometry import forced_photometry, image_photometry
+from contimg_assets.photometry import forced_photometry, found_sources, image_photometry
 from contimg_assets.staleness import caltables_current
 
 #: A larger number goes first: a calibrator's set lets others start; live data go before old data.
@@ -64,9 +64,9 @@ photometry_job = dg.define_asset_job(
 
 mosaic_job = dg.define_asset_job(
     "make_mosaic",
-    selection=dg.AssetSelection.assets(mosaic_60min, forced_photometry),
+    selection=dg.AssetSelection.assets(mosaic_60min, forced_photometry, found_sources),
     executor_def=executor,
-    description="Mosaics the images of an hour, and measures the sources in the mosaic.",
+    description="Mosaics the images of an hour, finds its sources, and measures the catalogue's.",
 )
 
 log_job = dg.define_asset_job(

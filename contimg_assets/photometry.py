@@ -1,10 +1,10 @@
-"""Assets of photometry: forced photometry of catalogue sources on mosaics and single images."""
+"""Assets of photometry: found sources, and forced photometry of catalogue sources."""
 
 from collections.abc import Callable, Iterator
 
 import dagster as dg
 
-from contimg_assets.descriptions import describe_measured
+from contimg_assets.descriptions import describe_found, describe_measured
 from contimg_assets.failures import told_to_dagster
 from contimg_assets.imaging import image_5min
 from contimg_assets.mosaics import mosaic_60min
@@ -16,6 +16,7 @@ from contimg_assets.partitions import (
 )
 from contimg_assets.telling import check_result, checks_on_top, content_version, log_progress
 from contimg_resources.imaging.acceptance import Verdict
+from contimg_resources.steps.finding import find_in_mosaic
 from contimg_resources.steps.photometry import Measured, Unmeasured, measure_image, measure_mosaic
 from contimg_resources.steps.resource import uses
 from contimg_resources.steps.sub_bands import MeasuredSpectra, measure_sub_bands
@@ -116,6 +117,49 @@ def forced_photometry(context: dg.AssetExecutionContext, workshop: Workshop) -> 
     yield from _measure(
         context, workshop, mosaic_key_of(context), measure_mosaic, measure_sub_bands
     )
+
+
+@dg.asset(
+    partitions_def=mosaic_mjd,
+    deps=[mosaic_60min],
+    check_specs=[
+        dg.AssetCheckSpec(
+            "found_sources",
+            asset="found_sources",
+            partitions_def=mosaic_mjd,
+            description="Their number agrees with source counts, negative peaks are few, and the "
+            "catalogue's bright sources are among them.",
+        )
+    ],
+    group_name="photometry",
+    kinds={"parquet"},
+    owners=["team:variability"],
+    tags={"stage": "photometry"},
+    code_version="1",
+    pool="mosaics",
+)
+@uses("settings", "products", "catalogues")
+def found_sources(
+    context: dg.AssetExecutionContext, workshop: Workshop
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Find the sources of a mosaic without a catalogue.
+
+    Positions, peak and integrated flux densities, sizes, position angles, blends; completeness from
+    sources injected into the mosaic's own noise, reliability from its negative peaks. One Parquet
+    file for each mosaic, and the same as VOTable.
+    """
+    with told_to_dagster():
+        found = find_in_mosaic(
+            workshop,
+            mosaic_key_of(context),
+            run_id=context.run.run_id,
+            progress=log_progress(context),
+        )
+        yield dg.MaterializeResult(
+            metadata=describe_found(found),
+            data_version=content_version(found.product.checksum),
+            check_results=[check_result(found.verdict)],
+        )
 
 
 @dg.asset(

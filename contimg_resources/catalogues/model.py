@@ -118,6 +118,24 @@ def neighbour_pairs(ra_deg: Floats, dec_deg: Floats, radius_arcsec: float) -> ND
     return np.asarray(pairs, np.intp)
 
 
+def nearest_sources(
+    ra_deg: Floats, dec_deg: Floats, there_ra_deg: Floats, there_dec_deg: Floats
+) -> tuple[Floats, NDArray[np.intp]]:
+    """Return the distance of each position from the nearest of others, arcsec, and which it is.
+
+    Positions have the shapes (n,) and (n_there,); without others, the distances are infinite.
+    """
+    from scipy.spatial import cKDTree
+
+    if not len(there_ra_deg) or not len(ra_deg):
+        return np.full(len(ra_deg), np.inf), np.zeros(len(ra_deg), np.intp)
+    chord, which = cKDTree(unit_vectors(there_ra_deg, there_dec_deg)).query(
+        unit_vectors(ra_deg, dec_deg)
+    )
+    arcsec = 3600 * np.degrees(2 * np.arcsin(np.minimum(0.5 * chord, 1.0)))
+    return np.asarray(arcsec), np.asarray(which, np.intp)
+
+
 def blended(ra_deg: Floats, dec_deg: Floats, beam_major_arcsec: float) -> Bools:
     """Return which sources have another within `BLEND_BEAMS` beams, shape (n,)."""
     found = np.zeros(len(ra_deg), bool)

@@ -29,6 +29,7 @@ from contimg_resources.cli import (
     cutout,
     demo,
     export,
+    found,
     housekeeping,
     images,
     lightcurves,
@@ -80,6 +81,7 @@ _PANELS: dict[str, dict[str, Any]] = {
     "Image": {"images": images.app, "mosaic": mosaic.mosaic},
     "Sky": {
         "catalogue": catalogue.app,
+        "found": found.found,
         "photometry": photometry.photometry,
         "cutout": cutout.cutout,
     },

@@ -9,12 +9,13 @@ positive, and the negative peaks show where they are and how strong.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools
 from contimg_resources.core.statistics import LocalNoise
 from contimg_resources.imaging.beam import sin_of_sky
 from contimg_resources.imaging.model import Beam, ImageGrid, Source
@@ -93,19 +94,8 @@ def reliable(
     do. Negative detections are the usual measure of reliability where noise isn't Gaussian
     (Serra, Jurek & Floeer 2012, PASA 29, 296).
     """
-    reach_rad = _REACH_BEAMS * np.deg2rad(np.sqrt(beam.major_arcsec * beam.minor_arcsec) / 3600)
-    dips = _Peaks.of(negative, grid)
-    real = _Peaks.of(found, grid)
-    stands_out = real.peak_jy > _OVER_NEGATIVE * dips.level_at(real.at, reach_rad)
-    passed = dips.peak_jy > _OVER_NEGATIVE * dips.level_at(dips.at, reach_rad, own=True)
-    as_good = np.sort(dips.snr[passed & (dips.snr >= min_snr)])
-    limit = min_snr
-    for k, snr in enumerate(as_good):
-        n_left = np.count_nonzero(stands_out & (real.snr >= limit))
-        if len(as_good) - k <= _FALSE_SHARE * n_left:
-            break
-        limit = float(np.nextafter(snr, np.inf))
-    kept = stands_out & (real.snr >= limit)
+    beam_rad = float(np.deg2rad(np.sqrt(beam.major_arcsec * beam.minor_arcsec) / 3600))
+    kept, _, limit = stand_out(Peaks.of(found, grid), Peaks.of(negative, grid), beam_rad, min_snr)
     return Reliable(
         tuple(source for source, good in zip(found, kept, strict=True) if good),
         int(np.count_nonzero(~kept)),
@@ -113,16 +103,43 @@ def reliable(
     )
 
 
-@dataclass(frozen=True)
-class _Peaks:
-    """Peaks as columns: direction cosines, shape (n, 2), peak and S/N."""
+def stand_out(
+    real: "Peaks", dips: "Peaks", beam: float, min_snr: float, artefact_snr: float = 0.0
+) -> tuple[Bools, Bools, float]:
+    """Compare peaks with negative peaks, as `reliable` describes.
 
-    at: Floats
-    peak_jy: Floats
-    snr: Floats
+    `beam` is the geometric mean of the beam's axes in the units of the positions. Negative peaks
+    below `artefact_snr` are taken for noise: they count only in the second test.
+
+    Returns
+    -------
+    tuple
+        Whether each peak is accepted; whether each negative peak passes the first test beside the
+        others; the required S/N.
+    """
+    stands_out = real.stand_out_from(dips, beam, artefact_snr)
+    passed = dips.stand_out_from(dips, beam, artefact_snr)
+    as_good = np.sort(dips.snr[passed & (dips.snr >= min_snr)])
+    limit = min_snr
+    for k, snr in enumerate(as_good):
+        n_left = np.count_nonzero(stands_out & (real.snr >= limit))
+        if len(as_good) - k <= _FALSE_SHARE * n_left:
+            break
+        limit = float(np.nextafter(snr, np.inf))
+    return stands_out & (real.snr >= limit), passed, limit
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """Positive or negative peaks of an image."""
+
+    at: Floats  #: Positions in a plane, of any unit. Shape (n, 2).
+    peak_jy: Floats  #: Their heights, above zero, Jy/beam. Shape (n,).
+    snr: Floats  #: Heights over the local noise. Shape (n,).
 
     @classmethod
-    def of(cls, sources: Sequence[Source], grid: ImageGrid) -> "_Peaks":
+    def of(cls, sources: Sequence[Source], grid: ImageGrid) -> "Peaks":
+        """Return sources as peaks; positions are direction cosines, radians."""
         east, north = sin_of_sky(
             np.array([s.ra_deg for s in sources], np.float64),
             np.array([s.dec_deg for s in sources], np.float64),
@@ -135,15 +152,21 @@ class _Peaks:
             np.array([s.snr for s in sources]),
         )
 
-    def level_at(self, places: Floats, reach_rad: float, *, own: bool = False) -> Floats:
+    def stand_out_from(self, dips: "Peaks", beam: float, artefact_snr: float) -> Bools:
+        """Return which peaks exceed the negative peaks around them; each ignores itself."""
+        strong = replace(dips, peak_jy=np.where(dips.snr >= artefact_snr, dips.peak_jy, 0.0))
+        level_jy = strong._level_at(self.at, _REACH_BEAMS * beam, own=dips is self)
+        return np.asarray(self.peak_jy > _OVER_NEGATIVE * level_jy)
+
+    def _level_at(self, places: Floats, reach: float, *, own: bool = False) -> Floats:
         """Return the artefact level from these peaks at some positions, Jy/beam; 0 without peaks.
 
         With `own` the positions are those of the peaks, and each peak ignores itself.
         """
         if not len(self.at):
             return np.zeros(len(places))
-        away_rad = np.hypot(*np.moveaxis(places[:, None] - self.at[None], 2, 0))
-        level_jy = self.peak_jy * (reach_rad / np.maximum(away_rad, reach_rad)) ** 2
+        away = np.hypot(*np.moveaxis(places[:, None] - self.at[None], 2, 0))
+        level_jy = self.peak_jy * (reach / np.maximum(away, reach)) ** 2
         if own:
             np.fill_diagonal(level_jy, 0.0)
         return np.asarray(level_jy.max(axis=1))

@@ -77,7 +77,7 @@ def find_sources(
     form = form_of_beam(beam, grid.cell_arcsec)
     peaks = _peaks(image, noise, primary_beam, beam, grid, min_snr)
     found = []
-    for group in _groups(peaks, _NEAR * beam.major_arcsec / grid.cell_arcsec):
+    for group in close_groups(peaks, _NEAR * beam.major_arcsec / grid.cell_arcsec, _LARGEST_GROUP):
         fitted = _fit_group(image, peaks[group], form)
         for i in range(len(fitted)):
             source = _source(i, fitted, image, noise, primary_beam, form, grid, shapes=shapes)
@@ -112,8 +112,8 @@ def _peaks(
     return np.array(peaks, dtype=np.int64).reshape(-1, 2)
 
 
-def _groups(peaks: NDArray[np.int64], radius: float) -> list[list[int]]:
-    """Group peaks that are close to each other; large groups are split into small ones."""
+def close_groups(peaks: NDArray[Any], radius: float, largest: int) -> list[list[int]]:
+    """Group positions that are close to each other; groups above `largest` are split."""
     if not len(peaks):
         return []
     near: Any = cKDTree(peaks).query_ball_point(peaks, radius)
@@ -124,7 +124,7 @@ def _groups(peaks: NDArray[np.int64], radius: float) -> list[list[int]]:
             continue
         group: list[int] = []
         border = [start]
-        while border and len(group) < _LARGEST_GROUP:
+        while border and len(group) < largest:
             i = border.pop()
             if i in left:
                 left.remove(i)

@@ -168,6 +168,12 @@ class Surroundings:
         share = np.minimum(self.n_terms / np.maximum(self._independent(alike), 1e-9), 0.5)
         return replace(self, noise=self.noise / np.sqrt(1.0 - share))
 
+    @property
+    def negative(self) -> "Surroundings":
+        """The surroundings of the image with the opposite sign."""
+        finer = None if self.finer is None else self.finer.negative
+        return replace(self, surfaces=-self.surfaces, finer=finer)
+
     def followed(self, alike: float) -> float:
         """Return the average fraction of the noise's variance that the surfaces absorb.
 

@@ -118,12 +118,12 @@ def measure(
     """
     n = len(sources)
     rows, columns = pixel_of_sky(image, sources.ra_deg, sources.dec_deg)
-    middle = _middle_axes(image)
+    middle = middle_axes(image)
     cell_arcsec = 1.0 / np.sqrt(abs(np.linalg.det(middle)))
     major = image.beam.major_arcsec / cell_arcsec
     minor = image.beam.minor_arcsec / cell_arcsec
     half = _HALF_BEAMS * major
-    weights, observed = _weights(image)
+    weights, observed = noise_and_pixels(image)
     flags, response, shows = _stamps(image, observed, rows, columns, half)
     # Far from the image, beyond the edge of a projection, there are no axes.
     with np.errstate(invalid="ignore"):
@@ -133,7 +133,7 @@ def measure(
     axes = np.broadcast_to(middle, (n, 2, 2)).copy()
     axes[near] = axes_in_pixels(image, sources.ra_deg[near], sources.dec_deg[near])
     forms = quadratic_forms(image.beam, axes)
-    sky = _sky(observed, weights, rows, columns, forms)
+    sky = sky_between(observed, weights, rows, columns, forms)
     form = quadratic_forms(image.beam, middle[None])[0]
     reach = int(np.ceil(JOINT_BEAMS * major)) + 1
     try:
@@ -142,7 +142,7 @@ def measure(
         raise PhotometryFailed(f"{image.epoch}: {failure.message}") from failure
     errors = FilterErrors.of(correlation, form, half, reach)
     planes, noise = around.planes_at(np.nan_to_num(rows), np.nan_to_num(columns), 0.5 * major)
-    rms = noise * _at(weights, rows, columns)
+    rms = noise * nearest_pixels(weights, rows, columns)
     flags[(flags == 0) & ~(rms > 0)] |= Flag.NO_NOISE
     good = np.flatnonzero(flags == 0)
     # Sources that can't be measured themselves still contribute flux to their neighbours.
@@ -189,7 +189,8 @@ def measure(
     fitted = good[told]
     limits = limits or PhotometrySettings()
     allowance = WidthAllowance(
-        limits.point_width_tolerance, _smearing(image, sources, fitted, limits)
+        limits.point_width_tolerance,
+        smearing_of(image, sources.ra_deg[fitted], sources.dec_deg[fitted], limits),
     )
     shapes = measure_shapes(
         image.pixels,
@@ -241,21 +242,22 @@ class _Full:
         return column * self._correction if scaled else column
 
 
-def _smearing(
-    image: MeasurableImage, sources: SourceList, which: NDArray[np.intp], limits: PhotometrySettings
+def smearing_of(
+    image: MeasurableImage, ra_deg: Floats, dec_deg: Floats, limits: PhotometrySettings
 ) -> Floats:
     """Return the smearing of sources by averaging, arcsec."""
     ra0, dec0 = (float(v) for v in image.wcs.wcs.crval)
-    away_deg = np.degrees(separation_rad(ra0, dec0, sources.ra_deg[which], sources.dec_deg[which]))
+    away_deg = np.degrees(separation_rad(ra0, dec0, ra_deg, dec_deg))
     if image.kind == "mosaic":
         # A source drifts through the centres of the tiles, at a distance in declination only.
-        away_deg = np.hypot(sources.dec_deg[which] - dec0, np.minimum(away_deg, _TILE_DEG))
+        away_deg = np.hypot(dec_deg - dec0, np.minimum(away_deg, _TILE_DEG))
     return smearing_arcsec(
         away_deg, image.frequency_hz, 1e6 * limits.channel_mhz, limits.integration_s
     )
 
 
-def _middle_axes(image: MeasurableImage) -> Floats:
+def middle_axes(image: MeasurableImage) -> Floats:
+    """Return `contimg_resources.photometry.beams.axes_in_pixels` at the image's middle."""
     ra0, dec0 = image.middle_deg
     return np.asarray(axes_in_pixels(image, np.array([ra0]), np.array([dec0]))[0])
 
@@ -270,7 +272,7 @@ def _stamps(
         flags[verdict == outcome] |= int(flag)
     response = np.ones(len(rows))
     if image.primary_beam is not None:
-        response = _at(image.primary_beam, rows, columns)
+        response = nearest_pixels(image.primary_beam, rows, columns)
         with np.errstate(invalid="ignore"):
             dim = ~(response > 0)
         flags[dim] = int(Flag.OUTSIDE)
@@ -279,8 +281,14 @@ def _stamps(
     return flags, response, verdict != OUT
 
 
-def _weights(image: MeasurableImage) -> tuple[Singles, Singles]:
-    """Return the expected noise of pixels, and the image with NaN where it is undefined."""
+def noise_and_pixels(image: MeasurableImage) -> tuple[Singles, Singles]:
+    """Return the expected noise of pixels, and the image with NaN where it is undefined.
+
+    Raises
+    ------
+    PhotometryFailed
+        If the noise map has no value above zero.
+    """
     if image.sigma_jy is None:
         return np.ones((1, 1), np.float32), image.pixels
     with np.errstate(invalid="ignore"):
@@ -290,7 +298,7 @@ def _weights(image: MeasurableImage) -> tuple[Singles, Singles]:
     return image.sigma_jy, np.where(known, image.pixels, np.float32(np.nan))
 
 
-def _sky(
+def sky_between(
     observed: Singles, weights: Singles, rows: Floats, columns: Floats, forms: Floats
 ) -> Singles:
     """Return the image without the listed sources, as long as enough sky is left.
@@ -303,7 +311,9 @@ def _sky(
     few = (slice(None, None, _STRIDE), slice(None, None, _STRIDE))
     with np.errstate(divide="ignore", invalid="ignore"):
         some = observed[few] / (weights if weights.size == 1 else weights[few])
-        here = np.abs(_at(observed, rows, columns) / _at(weights, rows, columns))
+        here = np.abs(
+            nearest_pixels(observed, rows, columns) / nearest_pixels(weights, rows, columns)
+        )
         some = np.abs(some[np.isfinite(some)])
         # Wings of bright sources extend further.
         wings = np.log(here / (_WING_NOISE * STD_OF_MAD * (np.median(some) if some.size else 1.0)))
@@ -313,7 +323,7 @@ def _sky(
     return sky if np.isfinite(sky).sum() > enough else observed
 
 
-def _at(pixels: Singles, rows: Floats, columns: Floats) -> Floats:
+def nearest_pixels(pixels: Singles, rows: Floats, columns: Floats) -> Floats:
     """Return the values of the nearest pixels; NaN outside the image."""
     if pixels.size == 1:
         return np.full(len(rows), float(pixels[0, 0]))

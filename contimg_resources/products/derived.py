@@ -37,6 +37,8 @@ class DerivedKind(StrEnum):
     """The variability metrics of a list; the key is its name."""
     SPECTRA = "spectra"
     """Spectral indices of an epoch, with the measurements in sub-bands; the key is the mosaic's."""
+    FOUND_SOURCES = "found_sources"
+    """The sources found in a mosaic; the key is the mosaic's."""
     CANDIDATE = "candidate"
     """The card of a candidate; the key is its id."""
     CUTOUT = "cutout"

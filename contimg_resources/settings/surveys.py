@@ -108,6 +108,32 @@ class PhotometrySettings(Section):
     )
 
 
+class FindingSettings(Section):
+    """Finding sources in mosaics without a catalogue."""
+
+    min_snr: float = Field(
+        4.5,
+        ge=4,
+        le=100,
+        description="Minimum fitted peak of a found source over its uncertainty, which is about "
+        "1.1 times the noise of a pixel.",
+    )
+    injections: int = Field(
+        1000,
+        ge=0,
+        le=100_000,
+        description="Number of point sources that are injected into the noise of each mosaic to "
+        "measure the completeness of its list; fewer if it has no room for them, 0 for none.",
+    )
+    new_false_alarms: float = Field(
+        0.1,
+        gt=0,
+        le=100,
+        description="Accepted number of false new sources in a mosaic: the S/N that a new source "
+        "needs follows from it and from the negative peaks of the mosaic.",
+    )
+
+
 class VariabilitySettings(Section):
     """Light curves and variability metrics."""
 

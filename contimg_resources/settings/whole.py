@@ -40,6 +40,7 @@ from contimg_resources.settings.surveys import (
     CatalogueSettings,
     CutoutSettings,
     EseSettings,
+    FindingSettings,
     MosaicSettings,
     PhotometrySettings,
     VariabilitySettings,
@@ -104,6 +105,7 @@ class Settings(BaseSettings):
     catalogue: CatalogueSettings = CatalogueSettings()
     mosaics: MosaicSettings = MosaicSettings()
     photometry: PhotometrySettings = PhotometrySettings()
+    finding: FindingSettings = FindingSettings()
     variability: VariabilitySettings = VariabilitySettings()
     ese: EseSettings = EseSettings()
     cutouts: CutoutSettings = CutoutSettings()

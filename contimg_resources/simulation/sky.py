@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from contimg_resources.core.arrays import Floats
+from contimg_resources.core.source_counts import brighter_per_deg2
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.calibrators import FLUX_SCALE_SOURCES, separation_deg
 from contimg_resources.observations.flux_model import FluxModel, flux_densities_jy
@@ -24,10 +25,7 @@ REFERENCE_GHZ = 1.405
 _COUNTS_FLUX_JY = np.array([0.0025, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0])
 _COUNTS_PER_DEG2 = np.array([53.0, 17.0, 6.2, 1.7, 0.41, 0.07, 0.01, 0.001])
 
-#: Coefficients of ``log10((dN/dS) S^2.5) = sum a_k (log10 S[mJy])^k`` at 1.4 GHz, Jy^1.5 per
-#: steradian, from 0.05 mJy to 1 Jy (Hopkins et al. 2003, AJ 125, 465, section 4).
-_HOPKINS = np.array([0.859, 0.508, 0.376, -0.049, -0.121, 0.057, -0.008])
-#: Steps of its integral.
+#: Steps of the integral of faint counts.
 _N_COUNTS = 400
 
 #: Median largest angular size ``2 arcsec (S[mJy])^0.30`` at 1.4 GHz, and the share of sources
@@ -147,25 +145,12 @@ def _faint_cell(sky: SkySpec, seed: int, ra_cell: int, dec_cell: int) -> list[So
     rng = np.random.default_rng([seed, _FAINT_STREAM, ra_cell, dec_cell + 90])
     sines = np.sin(np.radians([dec_cell, dec_cell + 1]))
     flux_jy = np.geomspace(sky.minimum_jy, sky.faintest_jy, _N_COUNTS)
-    above = faint_counts_per_deg2(flux_jy)
+    above = brighter_per_deg2(flux_jy)
     n = int(rng.poisson(np.degrees(sines[1] - sines[0]) * above[-1]))
     ra = ra_cell + rng.random(n)
     dec = np.degrees(np.arcsin(rng.uniform(sines[0], sines[1], n)))
     flux = np.exp(np.interp(rng.uniform(0, above[-1], n), above, np.log(flux_jy)))
     return _listed(ra, dec, flux, rng.normal(_SPECTRAL_INDEX_MEAN, _SPECTRAL_INDEX_STD, n))
-
-
-def faint_counts_per_deg2(flux_jy: Floats) -> Floats:
-    """Return sources per square degree between descending flux densities (Jy) and the first.
-
-    Notes
-    -----
-    The integral of the polynomial of Hopkins et al. (2003).
-    """
-    mjy = np.log10(1e3 * flux_jy)
-    per_jy_sr = 10 ** np.polynomial.polynomial.polyval(mjy, _HOPKINS) * flux_jy**-2.5
-    steps = 0.5 * (per_jy_sr[1:] + per_jy_sr[:-1]) * -np.diff(flux_jy)
-    return np.asarray(np.concatenate([[0.0], np.cumsum(steps)]) * np.radians(1) ** 2)
 
 
 def _visible(faint: list[Source], sky: SkySpec, ra_deg: Floats, dec_deg: Floats) -> list[Source]:

@@ -218,7 +218,7 @@ def on_scale(
     from contimg_resources.photometry.model import SourceList
 
     settings = workshop.settings
-    found = _sources_about(workshop, image, catalogue)
+    found = sources_about(image, catalogue, 1e-3 * settings.photometry.min_flux_mjy)
     sources = SourceList.of(
         found.source_id,
         found.ra_deg,
@@ -245,9 +245,10 @@ def on_scale(
     return sources, raw, replace(scale, moved_arcsec=moved)
 
 
-def _sources_about(
-    workshop: Workshop, image: "MeasurableImage", catalogue: Catalogue
+def sources_about(
+    image: "MeasurableImage", catalogue: Catalogue, least_jy: float
 ) -> CatalogueSources:
+    """Return the catalogue's sources above a flux density, within the circle around an image."""
     from astropy.coordinates import SkyCoord
 
     rows, columns = image.pixels.shape
@@ -257,7 +258,6 @@ def _sources_about(
     around = around[np.isfinite(around).all(axis=1)]
     reach = SkyCoord(ra_deg, dec_deg, unit="deg").separation(SkyCoord(*around.T, unit="deg"))
     radius_deg = min(90.0, 1.02 * float(reach.deg.max()))
-    least_jy = 1e-3 * workshop.settings.photometry.min_flux_mjy
     return catalogue.cone(ra_deg, dec_deg, radius_deg, least_jy)
 
 

@@ -22,6 +22,7 @@ _RECORDED_BY = {
     DerivedKind.VARIABILITY: "`contimg variability DAY`",
     DerivedKind.ADDED_VARIABILITY: "the next search of the list",
     DerivedKind.SPECTRA: "`contimg photometry MOSAIC`",
+    DerivedKind.FOUND_SOURCES: "`contimg found MOSAIC`",
     DerivedKind.CANDIDATE: "the next search that finds the candidate",
     DerivedKind.CUTOUT: "`contimg cutout SOURCE`",
     DerivedKind.CUTOUT_STACK: "`contimg cutout SOURCE --stack`",
@@ -134,6 +135,8 @@ def _files_of_products(workshop: Workshop) -> Iterator[tuple[DerivedKind, Path]]
         yield from ((kind, path) for path in sorted(root.glob(f"[!.]{pattern}")))
     spectra = layout.photometry / "spectra"
     yield from ((DerivedKind.SPECTRA, path) for path in sorted(spectra.glob("*/[!.]*.parquet")))
+    found = layout.photometry / "found"
+    yield from ((DerivedKind.FOUND_SOURCES, path) for path in sorted(found.glob("*/[!.]*.*")))
     for path in sorted(layout.cutouts.glob("*/[!.]*")):
         if name := cutout_name(path):
             yield name[0], path

@@ -110,6 +110,11 @@ class Steps:
             "measure_sub_bands",
             self._step("measure_sub_bands", SimpleNamespace(verdict=spectra)),
         )
+        listed = SimpleNamespace(
+            product=SimpleNamespace(checksum="f"), verdict=Verdict("found_sources", True, "good")
+        )
+        patch.setattr(photometry, "find_in_mosaic", self._step("find", listed))
+        patch.setattr(photometry, "describe_found", lambda _: {"dagster/row_count": 7})
         patch.setattr(photometry, "describe_measured", lambda *_: {"n_measured": 80})
         patch.setattr(calibration, "describe_set", lambda _: {"flag_fraction": 0.1})
         patch.setattr(calibration, "describe_calibrated", lambda _: {"caltable_age_h": 1.5})
@@ -375,11 +380,13 @@ def test_a_mosaic_is_made_and_measured_and_a_bad_epoch_is_told_but_kept(
 ) -> None:
     result = execute(instance, "make_mosaic", MOSAIC)
     assert result.success
-    assert stand_in.calls == [
-        ("mosaic", MOSAIC),
+    assert stand_in.calls[0] == ("mosaic", MOSAIC)
+    assert sorted(stand_in.calls[1:]) == [
+        ("find", MOSAIC),
         ("measure_mosaic", MOSAIC),
         ("measure_sub_bands", MOSAIC),
     ]
+    assert latest(instance, "found_sources").metadata["dagster/row_count"].value == 7
     assert latest(instance, "forced_photometry").metadata["n_measured"].value == 80
     said = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
     assert said == {
@@ -388,6 +395,7 @@ def test_a_mosaic_is_made_and_measured_and_a_bad_epoch_is_told_but_kept(
         "flux_scale": False,
         "positions": True,
         "spectral_indices": True,
+        "found_sources": True,
     }
 
 

@@ -63,6 +63,7 @@ def test_the_night_goes_from_arrival_to_log(definitions: dg.Definitions) -> None
         "image_photometry": "photometry",
         "mosaic_60min": "mosaics",
         "forced_photometry": "photometry",
+        "found_sources": "photometry",
         "light_curves": "variability",
         "variability": "variability",
         "ese_candidates": "variability",
@@ -83,6 +84,7 @@ def test_the_night_goes_from_arrival_to_log(definitions: dg.Definitions) -> None
     assert upstream["image_photometry"] == {"image_5min"}
     assert upstream["mosaic_60min"] == {"image_5min"}
     assert upstream["forced_photometry"] == {"mosaic_60min", "image_5min"}
+    assert upstream["found_sources"] == {"mosaic_60min"}
     assert upstream["light_curves"] == {"forced_photometry"}
     assert upstream["variability"] == {"light_curves"}
     assert upstream["ese_candidates"] == {"light_curves", "variability"}
@@ -158,7 +160,7 @@ def test_every_check_of_a_product_is_partitioned_and_blocking(definitions: dg.De
     }
     overall = checks.pop("caltables_current")
     # A bad epoch is marked, and kept to be looked at.
-    for name in ("flux_scale", "positions", "spectral_indices"):
+    for name in ("flux_scale", "positions", "spectral_indices", "found_sources"):
         assert not checks.pop(name).blocking
     assert (overall.asset_key.to_user_string(), overall.blocking) == ("caltable_set", False)
     assert set(checks) == {

@@ -9,6 +9,7 @@ import pytest
 from scipy.constants import speed_of_light
 
 from contimg_resources.core.errors import ConfigurationError
+from contimg_resources.core.source_counts import brighter_per_deg2
 from contimg_resources.instrument.dsa110 import LATITUDE_DEG
 from contimg_resources.instrument.primary_beam import airy_voltage
 from contimg_resources.simulation.effects import Effects, draw_effects
@@ -18,7 +19,7 @@ from contimg_resources.simulation.predict import (
     corrupted_visibilities,
     true_visibilities,
 )
-from contimg_resources.simulation.sky import Source, faint_counts_per_deg2, sources_near
+from contimg_resources.simulation.sky import Source, sources_near
 from contimg_resources.simulation.spec import (
     AddedSource,
     Conditions,
@@ -174,7 +175,7 @@ def test_a_gaussian_is_half_resolved_at_its_half_width() -> None:
 
 def test_faint_counts_continue_those_of_nvss() -> None:
     flux_jy = np.geomspace(1.0, 5e-5, 500)
-    above = faint_counts_per_deg2(flux_jy)
+    above = brighter_per_deg2(flux_jy)
     for limit, per_deg2 in ((0.1, 1.7), (0.01, 17.0), (2.5e-3, 53.0)):
         assert np.interp(-limit, -flux_jy, above) == pytest.approx(per_deg2, rel=0.2)
 

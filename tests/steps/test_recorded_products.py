@@ -11,6 +11,8 @@ from contimg_resources import __version__
 from contimg_resources.cli.main import run
 from contimg_resources.core.errors import ProductsError
 from contimg_resources.cutouts.places import directory_name
+from contimg_resources.photometry.found import FORMAT as FOUND_FORMAT
+from contimg_resources.photometry.found import FoundFiles
 from contimg_resources.photometry.spectral_indices import FORMAT, spectra_path
 from contimg_resources.photometry.subbands import band_path
 from contimg_resources.products.derived import DerivedKind, DerivedProducts, InputKind, Product
@@ -51,6 +53,7 @@ PRODUCTS = {
     DerivedKind.CUTOUT_STACK: (directory_name(SOURCE), DerivedKind.CUTOUT),
     DerivedKind.CUTOUT_ANIMATION: (directory_name(SOURCE), DerivedKind.CUTOUT),
     DerivedKind.SPECTRA: (MOSAIC, InputKind.MOSAIC),
+    DerivedKind.FOUND_SOURCES: (MOSAIC, InputKind.MOSAIC),
     DerivedKind.EXPORT: ("index.json", DerivedKind.CANDIDATE),
 }
 
@@ -123,6 +126,22 @@ def put_spectra(workshop: Workshop) -> None:
     workshop.products.derived.put([made])
 
 
+def put_found(workshop: Workshop) -> None:
+    files = FoundFiles.of(workshop.settings.layout.photometry, MOSAIC)
+    FOUND_FORMAT.write(files.table, FOUND_FORMAT.no_rows(), {})
+    files.votable.write_bytes(b"the same as VOTable")
+    inputs = {str(InputKind.MOSAIC): {MOSAIC: workshop.products.mosaics.get(MOSAIC).checksum}}
+    made = finished(
+        DerivedKind.FOUND_SOURCES,
+        MOSAIC,
+        files.table,
+        inputs=inputs,
+        parameters={},
+        companions=[files.votable],
+    )
+    workshop.products.derived.put([made])
+
+
 def candidate() -> CandidateRecord:
     return CandidateRecord(
         id="ese-1",
@@ -166,6 +185,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stack_source(workshop, SOURCE)
     animate_source(workshop, SOURCE)
     put_spectra(workshop)
+    put_found(workshop)
     workshop.products.events.put_candidates([candidate()])
     draw_candidate(workshop, candidate(), read_points(workshop.settings.layout.light_curves))
     export_dashboard(workshop, run_id="r6")
@@ -346,6 +366,7 @@ def test_files_of_an_earlier_release_are_no_damage_and_are_recorded_when_made_ag
         DerivedKind.CANDIDATE: 4,
         DerivedKind.CUTOUT: 2,
         DerivedKind.CUTOUT_STACK: 2,
+        DerivedKind.FOUND_SOURCES: 2,
     }
     (cutout, _) = found[DerivedKind.CUTOUT]
     run(["verify", *options])
