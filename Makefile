@@ -59,7 +59,7 @@ bench: env ## Measure the steps beside plain CASA and WSClean (an hour); writes 
 bench-sky: env ## Measure mosaics, photometry and catalogues (some minutes); writes its page.
 	$(BIN)/contimg bench-sky --page docs/sky-benchmarks.md $(ARGS)
 
-bench-ese: env ## Measure the search for events (an hour; ARGS=--quick: minutes); writes its page.
+bench-ese: env ## Measure the search for events (20 minutes; ARGS=--quick: 4); writes its page.
 	$(BIN)/contimg bench-ese --page docs/ese-benchmarks.md $(ARGS)
 
 bench-cluster: env ## A million observations in Postgres, workers, light curves (an hour); writes its page.

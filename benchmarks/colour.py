@@ -19,8 +19,8 @@ from contimg_resources.settings import EseSettings
 from contimg_resources.simulation.light_curves import Event, Watch
 from contimg_resources.variability.candidates import Found, search_candidates
 from contimg_resources.variability.model import LightCurves
-from contimg_resources.variability.spectra import Dip, colour_of
-from contimg_resources.variability.vetting import REACH_WIDTHS, DipFit
+from contimg_resources.variability.spectra import colour_of
+from contimg_resources.variability.vetting import REACH_WIDTHS, Dip, DipFit
 
 #: Middles of the platform's four sub-bands, Hz.
 BANDS_HZ = np.array([1.335e9, 1.382e9, 1.428e9, 1.475e9])

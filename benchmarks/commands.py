@@ -157,10 +157,15 @@ def bench_sky(
 
 
 def bench_ese(
-    quick: Annotated[
-        bool, typer.Option("--quick", help="A few events on one sky of each population.")
-    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="One sky of each population.")] = False,
+    events: Annotated[int, typer.Option(min=1, help="Events of each kind on each sky.")] = 6,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 1,
+    out_dir: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR", help="Directory of finished parts; a run that was stopped continues."
+        ),
+    ] = Path("bench/ese"),
     page: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page (Markdown).")
     ] = None,
@@ -168,15 +173,16 @@ def bench_ese(
 ) -> None:
     """Search simulated light curves for events, beside an ideal observer, and replay four years.
 
-    In full it takes about an hour on two cores, quickly some minutes.
+    In full it takes some 20 minutes on two cores, quickly four; with `--events 24` an hour.
 
     Example: `contimg bench-ese --quick`
     """
     from benchmarks.events import FULL, QUICK, run_events_bench
     from benchmarks.events_report import SKY_HEADINGS, events_page, goal_rows, sky_rows
 
+    size = replace(QUICK if quick else FULL, n_events=events)
     with progress("bench-ese") as say:
-        report = run_events_bench(QUICK if quick else FULL, say, seed)
+        report = run_events_bench(size, out_dir.absolute(), say, seed)
     if page is not None:
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(events_page(report))

@@ -11,7 +11,7 @@ import numpy as np
 from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.simulation.light_curves import Event, Watch, steady_light_curves
 from contimg_resources.variability.model import LightCurves
-from contimg_resources.variability.noise import AGN
+from contimg_resources.variability.noise import AGN, Noises
 from contimg_resources.variability.templates import Shape, clegg, fiedler, normalised
 
 _YEAR_DAYS = 365.25
@@ -123,8 +123,26 @@ class Sky:
     def covariance(self, kind: int, mjd: Floats) -> Floats:
         """Return the covariance of ln S, errors included, of a kind of sources by number."""
         watch = self.watch
-        errors = watch.error**2 + watch.own_scatter**2 + watch.epoch_scatter**2
-        return self.population.kinds[kind].covariance(mjd) + errors * np.eye(len(mjd))
+        drift = Kind(((watch.epoch_scatter, max(watch.epoch_days, 1e-9)),))
+        errors = (watch.error**2 + watch.own_scatter**2) * np.eye(len(mjd))
+        return self.population.kinds[kind].covariance(mjd) + drift.covariance(mjd) + errors
+
+    def noises(self) -> Noises | None:
+        """Return the distribution of the noises of its sources in the terms of the search.
+
+        None if they aren't all one walk with jitter, or none varies.
+        """
+        watch, kinds = self.watch, self.population.kinds
+        if watch.epoch_days or not any(kind.walks for kind in kinds):
+            return None
+        if any(len(kind.walks) > 1 or kind.annual or kind.flares for kind in kinds):
+            return None
+        # What the errors of the measurements don't include; see `steady_light_curves`.
+        unknown = watch.own_scatter**2 + 0.75 * watch.epoch_scatter**2
+        rows = [
+            (*(kind.walks or ((0.0, 1.0),))[0], np.sqrt(kind.jitter**2 + unknown)) for kind in kinds
+        ]
+        return Noises(np.full(len(rows), -np.log(len(rows))), np.array(rows))
 
 
 def with_lenses(curves: LightCurves, events: dict[int, Event]) -> LightCurves:

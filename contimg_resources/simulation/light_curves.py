@@ -13,9 +13,8 @@ from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.core.keys import mosaic_key
 from contimg_resources.simulation.season_spec import EventSpec, FlareSpec, WalkSpec
 from contimg_resources.variability.model import OF_POINTS, LightCurves
-from contimg_resources.variability.points import write_points
+from contimg_resources.variability.points import DayPoints, write_points
 from contimg_resources.variability.templates import Shape, fiedler
-from contimg_resources.variability.transits import DayPoints
 
 _START_MJD = 60_676.0
 #: Sources per square degree: those above some 40 mJy.
@@ -38,6 +37,7 @@ class Watch:
     lost: float = 0.08
     gap_days: float = 6.0  #: Length of the gaps, days; there is one every 110 days.
     epoch_scatter: float = 0.02  #: Relative error common to all sources of an epoch.
+    epoch_days: float = 0.0  #: Correlation time of these errors, days; 0: independent.
     #: Relative error of each measurement that isn't included in its uncertainty.
     own_scatter: float = 0.015
 
@@ -63,7 +63,12 @@ def steady_light_curves(
     mjd = times[kept]
     n = len(mjd)
     level = 10 ** random.uniform(-1.4, 0.0, n_sources)
-    flux = level[:, None] * (1 + watch.epoch_scatter * random.standard_normal(n))
+    if watch.epoch_days:
+        drift = WalkSpec(scatter=watch.epoch_scatter, memory_days=watch.epoch_days)
+        common = walk_curve(mjd, drift, random)
+    else:
+        common = 1 + watch.epoch_scatter * random.standard_normal(n)
+    flux = level[:, None] * common
     error = np.broadcast_to(watch.error * level[:, None], flux.shape)
     flux = flux * (1 + watch.own_scatter * random.standard_normal(flux.shape))
     flux = flux + error * random.standard_normal(flux.shape)

@@ -24,7 +24,7 @@ from contimg_resources.simulation.season_spec import (
     TrueEvent,
 )
 from contimg_resources.simulation.sky import REFERENCE_GHZ
-from contimg_resources.variability.transits import transit_mjd, transit_number
+from contimg_resources.variability.points import transit_mjd, transit_number
 
 #: Distance of sources from the field's edge, in beams (major axis), so that stamps are complete.
 _EDGE_BEAMS = 2.5

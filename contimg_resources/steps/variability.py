@@ -59,8 +59,7 @@ def update_light_curves(
 
     A mosaic whose measurements can't be read is skipped; `progress` receives the reason.
     """
-    from contimg_resources.variability.points import write_points
-    from contimg_resources.variability.transits import gather_day
+    from contimg_resources.variability.points import gather_day, write_points
 
     layout = workshop.settings.layout
     progress("choosing the measurements of the day", 0.0)

@@ -121,6 +121,7 @@ def search_candidates(
     first_mjd: float = -math.inf,
     known: Iterable[CandidateRecord] = (),
     threshold: float | None = None,
+    noises: Noises | None = None,
     progress: Progress = no_progress,
     colour: Callable[[str, DipFit], float] | None = None,
 ) -> Found:
@@ -131,7 +132,8 @@ def search_candidates(
     `first_mjd` to the end of the day `day_mjd` (UTC, integer MJD). A current candidate of `known`
     that this search doesn't find again is fitted at its place, and stays with half of the
     threshold, unless its baseline is before these days. `threshold` is the minimum score of a dip;
-    it is measured if not given. `colour` returns the evidence of sub-bands for a lens over
+    it is measured if not given. `noises` is the distribution of the noises, if it is known; it is
+    fitted to the sources if not given. `colour` returns the evidence of sub-bands for a lens over
     a dip equal at all frequencies, which is added to the score; 0 without sub-bands.
     """
     why = {str(curves.source_id[i]): reason for i, reason in _unsearchable(curves, settings)}
@@ -141,13 +143,15 @@ def search_candidates(
     level_jy, flux, error = relative(curves)
     logs = log_curves(curves.offsets, curves.mid_mjd, flux, error)
     progress("fitting the noise of the sources", 0.0)
-    noises = usual_noises()
+    is_known, noises = noises is not None, noises or usual_noises()
     log_posterior = noises.fit(logs).log_posterior
-    noises, log_posterior = noises.refitted(log_posterior)
+    if not is_known:
+        noises, log_posterior = noises.refitted(log_posterior)
     dips = search(
         logs, noises, log_posterior, settings, lambda say, done: progress(say, 0.4 * (done or 0.0))
     )
-    noises, log_posterior = noises.refitted(log_posterior, dips.gains)
+    if not is_known:
+        noises, log_posterior = noises.refitted(log_posterior, dips.gains)
     evidence = evidence_for(log_posterior, dips.gains[:, None])[:, 0]
     score = evidence - trials_of(dips.width_days)
     if threshold is None:

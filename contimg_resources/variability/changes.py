@@ -24,10 +24,11 @@ _MOST_EVENTS, _MOST_CHANGES = 4, 10
 _OWN_WIDTHS = 1.5
 #: A dip has at least this fraction of the threshold without its most important measurement.
 _LEAST_WITHOUT_ONE = 0.5
-#: A dip is the trough between flares if these have more than this fraction of its evidence, as 33
-#: of 38 simulated troughs do, and 2 of 67 lenses on sources like AGN. Flares peak at these
-#: distances from the epoch of minimum on both sides, in widths, and rise in some days; or they are
-#: the maxima of the dip's own shape, where ln S exceeds this fraction of its change at the minimum.
+#: A dip is the trough between flares if these have more than this fraction of its evidence: on
+#: light curves that it wasn't chosen on, 70 of 90 troughs between strong flares do, and none of 173
+#: lenses on sources like AGN. Flares peak at these distances from the epoch of minimum on both
+#: sides, in widths, and rise in some days; or they are the maxima of the dip's own shape, where
+#: ln S exceeds this fraction of its change at the minimum.
 _MOST_OF_FLARES, _FLARES_AT, _RISE_DAYS, _RISE = 0.75, np.linspace(0.3, 2.0, 8), 3.0, 0.03
 #: Means of three successive measurements that differ by this many standard deviations may be a
 #: step or a flare, with these decay times (days), this minimum evidence and this minimum amplitude

@@ -51,11 +51,6 @@ def errors_with_floor(curves: LightCurves, floor: float, level_jy: Floats) -> Fl
     return np.hypot(curves.error_jy, floor * np.abs(_spread_out(level_jy, curves)))
 
 
-def medians(curves: LightCurves) -> Floats:
-    """Return the median flux density of each source, Jy, shape (n_sources,)."""
-    return medians_of(curves.flux_jy, curves)
-
-
 def medians_of(values: Floats, curves: LightCurves) -> Floats:
     """Return the median of a column for each source, shape (n_sources,)."""
     return np.array([np.median(values[curves.of(i)]) for i in range(len(curves))])
@@ -256,7 +251,7 @@ def _some_of(which: Bools) -> Bools:
 def _solve(curves: LightCurves, quantile: float) -> float:
     from scipy.optimize import brentq
 
-    level_jy = medians(curves)
+    level_jy = medians_of(curves.flux_jy, curves)
 
     def too_large(floor: float) -> float:
         # p is the probability of a larger chi2.

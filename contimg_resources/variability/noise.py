@@ -12,7 +12,7 @@ sources with such a noise, which is fitted to all of them (empirical Bayes, Lair
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -129,8 +129,10 @@ def relative(curves: LightCurves) -> tuple[Floats, Floats, Floats]:
     if len(flux) < 5:
         return level_jy, flux, error
     t, off = curves.mid_mjd, np.zeros_like(flux)
-    beside = np.array([flux[:-4], flux[1:-3], flux[3:-1], flux[4:]])
-    off[2:-2] = np.maximum(flux[2:-2] - beside.max(axis=0), beside.min(axis=0) - flux[2:-2])
+    beside = (flux[:-4], flux[1:-3], flux[3:-1], flux[4:])
+    off[2:-2] = np.maximum(
+        flux[2:-2] - reduce(np.maximum, beside), reduce(np.minimum, beside) - flux[2:-2]
+    )
     source = np.repeat(np.arange(len(curves)), np.diff(curves.offsets))
     dense = (source[4:] == source[:-4]) & (t[4:] - t[:-4] <= 2 * _OUTLIER_DAYS)
     outlier = off > _OUTLIER_SIGMA * error

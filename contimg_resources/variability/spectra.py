@@ -13,7 +13,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -27,9 +26,9 @@ from contimg_resources.photometry.subbands import (
 )
 from contimg_resources.products.dips import DipEvidence
 from contimg_resources.products.events import CandidateRecord
+from contimg_resources.variability.points import transit_number
 from contimg_resources.variability.templates import Shape
-from contimg_resources.variability.transits import transit_number
-from contimg_resources.variability.vetting import REACH_WIDTHS, DipFit, depth_of
+from contimg_resources.variability.vetting import REACH_WIDTHS, Dip, DipFit, depth_of
 
 #: Below this remaining flux density in a dip, in its errors, the logarithm is biased by noise.
 _MIN_SNR_LEFT = 4.0
@@ -38,13 +37,6 @@ _MIN_SPREAD = 1e-3
 _LONGEST_NOTE = 1000
 #: Lowest flux density behind a lens, relative to the baseline, and the largest condition number.
 _LEAST_LEFT, _WORST_CONDITION = 0.05, 1e10
-
-
-class Dip(NamedTuple):
-    """Epoch and width of a dip."""
-
-    mid_mjd: float  #: Epoch of minimum, MJD in days.
-    width_days: float  #: Full width at half depth.
 
 
 @dataclass(frozen=True)

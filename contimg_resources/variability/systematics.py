@@ -28,7 +28,7 @@ from contimg_resources.instrument.dsa110 import LONGITUDE_DEG
 from contimg_resources.variability.measuring import reference_sources
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.noise import log_curves, relative
-from contimg_resources.variability.transits import transit_mjd, transit_number
+from contimg_resources.variability.points import transit_mjd, transit_number
 
 #: Fewer references, or fewer epochs, measure no pattern; of more references as many are used.
 MIN_REFERENCES, MIN_EPOCHS, _MOST_REFERENCES = 10, 60, 150

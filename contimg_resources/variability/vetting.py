@@ -5,7 +5,7 @@ Belongs here: one dip of one source. Doesn't: the search (see `ese`), names and 
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -185,20 +185,15 @@ def is_shared(neighbours: DipEvidence, depth: float) -> bool:
     return shared > _SHARED * depth and shared > _SHARED_SIGMA * error
 
 
-class Placed(Protocol):
-    """A dip with known epoch and width."""
+class Dip(NamedTuple):
+    """Epoch and width of a dip."""
 
-    @property
-    def mid_mjd(self) -> float:
-        """Its epoch of minimum, MJD in days."""
-
-    @property
-    def width_days(self) -> float:
-        """Its full width at half depth."""
+    mid_mjd: float  #: Epoch of minimum, MJD in days.
+    width_days: float  #: Full width at half depth.
 
 
 def depth_of(
-    fit: Placed, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
+    fit: Dip | DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
 ) -> tuple[float, float]:
     """Return the depth of the same dip (epoch, width) in other measurements, and its error.
 

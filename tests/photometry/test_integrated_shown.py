@@ -21,8 +21,7 @@ from contimg_resources.photometry.model import Flag
 from contimg_resources.settings import Settings
 from contimg_resources.simulation.meridian import next_transit_mjd
 from contimg_resources.variability.model import LightCurves, Structure
-from contimg_resources.variability.points import points_path, read_points, write_points
-from contimg_resources.variability.transits import gather_day
+from contimg_resources.variability.points import gather_day, points_path, read_points, write_points
 from tests.photometry import epochs
 from tests.photometry.hand_made import HandMade
 

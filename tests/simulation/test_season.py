@@ -37,7 +37,7 @@ from contimg_resources.steps.retention import choose_removals
 from contimg_resources.steps.variability import update_light_curves
 from contimg_resources.steps.verifying import verify_products
 from contimg_resources.steps.workshop import Workshop
-from contimg_resources.variability.transits import transit_mjd, transit_number
+from contimg_resources.variability.points import transit_mjd, transit_number
 
 #: Twelve days, one of maintenance, with two bad epochs.
 SHORT = SeasonSpec(n_days=12, n_bad=2, maintenance_days=1, lost_share=0.0)

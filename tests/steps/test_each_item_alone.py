@@ -32,8 +32,7 @@ from contimg_resources.steps.retention import Removal, choose_removals, remove
 from contimg_resources.steps.starting import open_observations
 from contimg_resources.steps.variability import measure_day
 from contimg_resources.steps.workshop import Workshop
-from contimg_resources.variability.points import read_points, write_points
-from contimg_resources.variability.transits import gather_day
+from contimg_resources.variability.points import gather_day, read_points, write_points
 from tests.alerts.conftest import make_candidate
 from tests.assets.parts import parts_of
 from tests.hostile_trees import nested

@@ -18,9 +18,8 @@ from contimg_resources.steps.mosaicking import mosaic_observations
 from contimg_resources.steps.retention import choose_removals
 from contimg_resources.steps.verifying import verify_products
 from contimg_resources.steps.workshop import Workshop
-from contimg_resources.variability.points import write_points
+from contimg_resources.variability.points import DayPoints, write_points
 from contimg_resources.variability.templates import bank
-from contimg_resources.variability.transits import DayPoints
 from tests.photometry import epochs
 from tests.steps.sky import Sky, make_sky
 from tests.variability.curves import search

@@ -12,7 +12,7 @@ from contimg_resources.variability.measuring import (
     errors_with_floor,
     measure_floor,
     measure_variability,
-    medians,
+    medians_of,
     population_thresholds,
     scatter_of,
 )
@@ -115,7 +115,7 @@ def test_a_floor_keeps_bright_steady_sources_from_standing_out() -> None:
     assert np.median(plain.eta[bright]) > 30
     table = measure_variability(curves, SETTINGS, 61_050)
     assert np.median(table.eta[bright]) == pytest.approx(1.0, abs=0.2)
-    with_floor = errors_with_floor(curves, 0.02, medians(curves))
+    with_floor = errors_with_floor(curves, 0.02, medians_of(curves.flux_jy, curves))
     assert np.all(with_floor >= curves.error_jy)
 
 

@@ -16,8 +16,11 @@ from contimg_resources.variability.cards import draw_plane
 from contimg_resources.variability.measuring import measure_variability
 from contimg_resources.variability.model import Structure, joined_curves
 from contimg_resources.variability.points import (
+    gather_day,
     points_path,
     read_points,
+    transit_mjd,
+    transit_number,
     write_points,
 )
 from contimg_resources.variability.tables import (
@@ -26,7 +29,6 @@ from contimg_resources.variability.tables import (
     variability_path,
     write_variability,
 )
-from contimg_resources.variability.transits import gather_day, transit_mjd, transit_number
 from tests.photometry import epochs
 from tests.variability.curves import light_curves
 

@@ -21,12 +21,12 @@ from contimg_resources.variability.cards import draw_card
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.spectra import (
     BandDepth,
-    Dip,
     band_depth,
     spectral_change,
     spectral_evidence,
 )
 from contimg_resources.variability.templates import bank
+from contimg_resources.variability.vetting import Dip
 from tests.photometry import epochs
 
 FREQUENCIES_HZ = {"low": 1.335e9, "middle": 1.405e9, "high": 1.475e9}

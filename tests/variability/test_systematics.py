@@ -8,6 +8,7 @@ import pytest
 
 from contimg_resources.core.keys import mosaic_key
 from contimg_resources.variability.model import LightCurves
+from contimg_resources.variability.points import transit_mjd, transit_number
 from contimg_resources.variability.systematics import (
     Where,
     draw_systematics,
@@ -15,7 +16,6 @@ from contimg_resources.variability.systematics import (
     where_of,
 )
 from contimg_resources.variability.templates import bank
-from contimg_resources.variability.transits import transit_mjd, transit_number
 
 N, DAYS, ERROR, STRIP_DEG = 30, 500, 0.03, 54.6
 SHAPE = bank(("fiedler",))[1]
