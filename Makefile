@@ -29,7 +29,7 @@ up: env ## Serve the platform on your own directories until Ctrl-C.
 	@$(BIN)/contimg up $(ARGS)
 
 test: env ## The whole test suite.
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -rs --durations=15 $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -rs --durations=15 $(ARGS)
 
 # Run workers, CASA's processes and servers count too; what is killed doesn't.
 coverage: env ## The whole test suite, and the lines of code that it runs, in build/coverage.
