@@ -87,8 +87,20 @@ def turn_on() -> None:
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING)
     handler.setFormatter(JsonLines())
-    logging.lastResort = handler
+    handler.addFilter(_has_no_handler)
+    # Not as the last resort: ``logging.warning()`` would add a handler of its own form.
+    logging.getLogger().addHandler(handler)
     sys.excepthook = _log_end
+
+
+def _has_no_handler(record: logging.LogRecord) -> bool:
+    """Return whether no logger below the root has a handler for a record."""
+    logger: logging.Logger | None = logging.getLogger(record.name)
+    while logger is not None and logger.parent is not None:
+        if logger.handlers:
+            return False
+        logger = logger.parent
+    return True
 
 
 def _log_end(

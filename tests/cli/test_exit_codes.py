@@ -36,6 +36,8 @@ VERBS = [
     "simulate-season",
     "status",
     "export",
+    "sky",
+    "found",
     "reprocess",
     "why",
     "verify",
@@ -57,7 +59,7 @@ READS_ONLY = {
 #: Their products are made from others, and the same command makes them again.
 MAKES_PRODUCTS = {
     *("calibrate", "apply", "images scan", "mosaic", "photometry", "cutout", "variability"),
-    *("export", "simulate", "simulate-season", "demo", "uvh5 convert"),
+    *("export", "sky", "found", "simulate", "simulate-season", "demo", "uvh5 convert"),
     *("bench", "bench-sky", "bench-ese", "bench-cluster", "bench-years"),
 }
 #: They remove or replace nothing, or refuse to unless an option asks for it.

@@ -163,3 +163,20 @@ def go(page: Any, address: str, route: str) -> Any:
     for chart in page.locator(".plot").all():
         chart.locator("svg[role=img] .frame").wait_for()
     return view
+
+
+#: Rows like those before cost time only.
+_CONTEXT = {"exclude": [["tbody tr:nth-child(n + 4)"]]}
+#: One rule alone, for a theme of other colours.
+CONTRAST = {"type": "rule", "values": ["color-contrast"]}
+
+
+def violations(page: Any, **options: Any) -> list[str]:
+    """Return what axe-core finds on a page: rule, element, why."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = axe.run(page, _CONTEXT, {"resultTypes": ["violations"], **options}).response
+    return [
+        f"{one['id']}: {node['html'][:200]}: {node['failureSummary']}"
+        for one in found["violations"]
+        for node in one["nodes"]
+    ]

@@ -18,7 +18,7 @@ from contimg_resources.products.model import Artefact, ArtefactKind, ImageRecord
 from contimg_resources.settings import Settings
 from contimg_resources.steps.exporting import export_dashboard
 from contimg_resources.steps.workshop import Workshop
-from tests.dashboard.conftest import go, needs_browser
+from tests.dashboard.conftest import go, needs_browser, violations
 from tests.dashboard.test_vetting import serving
 from tests.products.conftest import make_observation
 
@@ -162,6 +162,7 @@ def test_the_page_shows_coordinates_and_flux_density_under_the_pointer(
     )
     assert page.locator("#observed-layer option").all_text_contents() == ["image", "residual"]
     page.locator("#observed img").evaluate("(i) => i.decode()")
+    assert violations(page) == []
     viewer.scroll_into_view_if_needed()
 
     def at(x: float, y: float) -> tuple[float, float]:

@@ -35,7 +35,7 @@ from contimg_resources.steps.exporting import export_dashboard
 from contimg_resources.steps.mapping_sky import map_sky
 from contimg_resources.steps.verifying import verify_products
 from contimg_resources.steps.workshop import Workshop
-from tests.dashboard.conftest import go, needs_browser, shown
+from tests.dashboard.conftest import go, needs_browser, shown, violations
 from tests.dashboard.made_up_mosaics import add_mosaic
 from tests.dashboard.test_observing import ask
 from tests.products.conftest import make_observation
@@ -229,6 +229,7 @@ def test_the_way_from_a_mosaic_down_to_its_caltable_set(
     image.evaluate("(i) => i.decode()")
     partition = page.locator("#in-dagster a").first.get_attribute("href")
     assert partition == f"{DAGSTER}/assets/mosaic_60min?partition=61041.52083%2B33.2"
+    assert violations(page) == []
     # As astropy has it, also across 0 h.
     wcs = WCS(celestial_wcs(GRID).to_header())
     grid = {n: list(getattr(wcs.wcs, n)) for n in ("crval", "crpix", "cdelt")}
@@ -275,6 +276,7 @@ def test_the_way_from_a_mosaic_down_to_its_caltable_set(
     assert page.locator("#antennas-k-delay").count() == 1
     assert page.locator("#antennas-gp-phase").count() == 1
     page.locator("details.solved img").evaluate("(i) => i.decode()")
+    assert violations(page) == []
     route = f"calibration/{SET}/1"
     shown(page, route)
     page.locator("#solved-from a").click()
@@ -311,6 +313,7 @@ def test_the_map_shows_the_sky_with_flux_densities_under_the_pointer(
     value = float(said.text_content().split(": ")[1].split()[0])
     assert value == pytest.approx((1000 + 250 + 0) / 3, rel=0.05)
     assert said.text_content().startswith("00:01:36.0 +33:30:00")
+    assert violations(page) == []
     middle = "c => [...c.getContext('2d').getImageData(c.width / 2, c.height / 2, 1, 1).data]"
     assert page.locator("#map canvas").evaluate(middle)[0] > 100
     # The place under the pointer stays there.
