@@ -28,7 +28,7 @@ from redis.exceptions import RedisError
 
 from contimg_assets import celery_app
 from contimg_assets.jobs import PRIORITY_TAG, QUEUES, queue_of
-from contimg_assets.signs_of_life import Sign, Watch, all_signs, connect, give_up
+from contimg_assets.signs_of_life import Overdue, Sign, Watch, all_signs, connect, give_up
 from contimg_assets.storage import MarkedEnds
 from contimg_resources.core.errors import ConfigurationError
 from contimg_resources.products.store import ProductsStore
@@ -36,6 +36,8 @@ from contimg_resources.settings import load_settings
 
 #: Interval between requests for the workers, seconds.
 _ASK_S = 2.0
+#: A worker that took a run may need some seconds until it says so.
+_LEAST_OVERDUE_S = 30.0
 
 #: Celery's priorities on Redis: 0 goes first.
 _PRIORITIES = ((20, 0), (1, 3), (0, 6))
@@ -105,6 +107,7 @@ class Coordinator(dg.QueuedRunCoordinator):
         One more for each worker waits at the broker, so that a worker isn't idle between two runs.
         """
         workers = self._workers()
+        self._give_up_lost(workers)
         limits = [
             {
                 "key": DAGSTER_CELERY_QUEUE_TAG,
@@ -121,6 +124,32 @@ class Coordinator(dg.QueuedRunCoordinator):
                 tag_concurrency_limits=limits,
             )
         )
+
+    def _give_up_lost(self, workers: Sequence[Sign]) -> None:
+        """Fail runs whose message is lost, so that Dagster starts them again.
+
+        Celery loses a message that it took from Redis while its connection broke. Such a run isn't
+        taken although a worker has been free for long.
+        """
+        starting = self._instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING]))
+        not_taken = {
+            run.run_id: run.tags.get(DAGSTER_CELERY_QUEUE_TAG, "")
+            for run in starting
+            if celery_app.WORKER_TAG not in run.tags
+        }
+        limit_s = max(load_settings().cluster.lost_after_s, _LEAST_OVERDUE_S)
+        overdue = self._overdue.among(not_taken, workers, limit_s)
+        for run in starting:
+            if run.run_id in overdue:
+                reason = f"no worker took it, while one was free for more than {limit_s:g} s"
+                supersede(run.run_id, reason)
+                self._instance.report_run_failed(
+                    run, f"the message to the workers is lost: {reason}"
+                )
+
+    @cached_property
+    def _overdue(self) -> Overdue:
+        return Overdue()
 
     def _workers(self) -> Sequence[Sign]:
         """Return the workers that are alive, as of some seconds ago; none without a broker."""

@@ -11,7 +11,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -206,3 +206,34 @@ class Watch:
             if self._absences[run_id] > _MOST_ABSENCES:
                 return f"its process on worker {name} ended"
         return ""
+
+
+class Overdue:
+    """Runs that no worker takes although one is free."""
+
+    def __init__(self) -> None:
+        #: When a worker was first seen to be free for a run, monotonic seconds.
+        self._free_since_s: dict[str, float] = {}
+
+    def among(
+        self, not_taken: Mapping[str, str], workers: Sequence[Sign], limit_s: float
+    ) -> set[str]:
+        """Return the runs for which a worker has been free for longer than a limit.
+
+        Parameters
+        ----------
+        not_taken : mapping of str to str
+            Queue of each run at the broker that no worker has taken, by the run's id.
+        workers : sequence of Sign
+            The workers that are alive.
+        limit_s : float
+            The limit, seconds.
+        """
+        now_s = time.monotonic()
+        free = {q for w in workers if len(w.runs) < w.concurrency for q in w.queues}
+        self._free_since_s = {
+            run_id: self._free_since_s.get(run_id, now_s)
+            for run_id, queue in not_taken.items()
+            if queue in free
+        }
+        return {r for r, since_s in self._free_since_s.items() if now_s - since_s > limit_s}

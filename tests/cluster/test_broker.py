@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,24 @@ def test_the_clock_and_the_version_of_a_host_do_not_matter(
     assert all(abs(now_s - sign.at_s) < 30 for sign in signs)
     watch = Watch(client, lost_after_s=5.0)
     assert [watch.trouble(worker, "r1") for worker in ("w1", "w2", "w3")] == ["", "", ""]
+
+
+def test_a_run_is_overdue_when_a_worker_is_free_and_nobody_takes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from contimg_assets.signs_of_life import Overdue, Sign
+
+    now_s = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    free = Sign("w", "h", 1, queues=("casa", "sky"), concurrency=1, runs=(), beat=1)
+    busy = replace(free, runs=("another",))
+    not_taken = {"waiting": "casa", "elsewhere": "imaging"}
+    overdue = Overdue()
+    # A worker that was busy might have taken it next.
+    steps = [(0.0, free), (20.0, free), (11.0, busy), (1.0, free), (29.0, free), (2.0, free)]
+    found = []
+    for seconds, worker in steps:
+        now_s += seconds
+        found.append(overdue.among(not_taken, [worker], 30.0))
+    assert found == [set(), set(), set(), set(), set(), {"waiting"}]
+    assert overdue.among({}, [free], 30.0) == set()
