@@ -226,7 +226,7 @@ def bench_cluster(
     """Time a million observations in Postgres, runs on workers, and light curves of ten years.
 
     It starts its own Postgres and Redis. The results are also written to DIR/bench-cluster.json,
-    which keeps the earlier results of parts that aren't selected. In full it takes an hour.
+    which keeps the earlier results of parts that aren't selected.
 
     Example: `contimg bench-cluster --only stores --blocks 4`
     """

@@ -32,7 +32,7 @@ from contimg_resources.mosaics.hips import Sums, Tile
 TILES = "tiles.json"
 _VERSION = 1
 _STEP = 16
-#: The state is saved after this many tiles: a killed run loses at most so many.
+#: Number of tiles after which the state is saved: what a killed run loses at most.
 _SAVED_EVERY = 50
 
 

@@ -7,12 +7,12 @@ import numpy as np
 
 from contimg_resources.compiling import compiled, spread
 from contimg_resources.core.arrays import Bools, Floats, Ints, Singles
+from contimg_resources.photometry.shape_loops import CONVERGED, changed_form
 
 #: Parameters of a component: peak, squared widths along two axes, their product, and two moves.
 _OWN = 6
-#: Limits of an iteration: the change of a squared width, and the shift in widths.
-_LEAST_STEP, _LARGEST_STEP, _LARGEST_MOVE = -0.4, 0.8, 0.5
-_CONVERGED = 1e-3
+#: Maximum shift of an iteration, in widths.
+_LARGEST_MOVE = 0.5
 #: Errors need no more pixels than these: neighbouring ones are correlated.
 _MOST_PIXELS = 600
 #: A component is subtracted where it is above ``exp(-limit)`` of its peak.
@@ -273,18 +273,7 @@ def _step(now: Floats, k: int, solved: Floats, o: int, free: bool, roots: Floats
     now[k, 1] += (du - l21 * dy) / l11
     now[k, 2] += dy
     if not free:
-        return bool(far < _CONVERGED)
+        return bool(far < CONVERGED)
     m11, m22, m12 = solved[o + 1] / peak, solved[o + 2] / peak, solved[o + 3] / peak
-    # The eigenvalues of the change are limited, so that the form stays an ellipse.
-    middle, half_gap = 0.5 * (m11 + m22), np.hypot(0.5 * (m11 - m22), m12)
-    angle = 0.5 * np.arctan2(2 * m12, m11 - m22)
-    large = min(max(middle + half_gap, _LEAST_STEP), _LARGEST_STEP)
-    small = min(max(middle - half_gap, _LEAST_STEP), _LARGEST_STEP)
-    cos, sin = np.cos(angle), np.sin(angle)
-    i11 = cos * cos / (1 + large) + sin * sin / (1 + small)
-    i22 = sin * sin / (1 + large) + cos * cos / (1 + small)
-    i12 = cos * sin * (1 / (1 + large) - 1 / (1 + small))
-    now[k, 3] = 0.5 * l11 * l11 * i11
-    now[k, 4] = 0.5 * (l11 * l21 * i11 + l11 * l22 * i12)
-    now[k, 5] = 0.5 * (l21 * l21 * i11 + 2 * l21 * l22 * i12 + l22 * l22 * i22)
-    return bool(max(abs(large), abs(small)) < _CONVERGED and far < _CONVERGED)
+    now[k, 3], now[k, 4], now[k, 5], changed = changed_form(l11, l21, l22, m11, m22, m12)
+    return bool(changed < CONVERGED and far < CONVERGED)

@@ -12,9 +12,48 @@ _MOST = 12
 _OWN = 6
 #: Limits of an iteration: the factor less 1 for squared widths, and the shift in widths.
 _LEAST_STEP, _LARGEST_STEP, _LARGEST_MOVE = -0.4, 0.8, 0.7
-_CONVERGED = 1e-3
+#: Largest change, and shift in widths, of an iteration that ends a fit.
+CONVERGED = 1e-3
 #: Larger sources are fitted in larger stamps, up to this factor.
 _LARGEST_STAMP = 4.0
+
+
+@compiled()
+def changed_form(
+    l11: float, l21: float, l22: float, m11: float, m22: float, m12: float
+) -> tuple[float, float, float, float]:
+    """Return a Gaussian's form after one iteration of a fit, and the largest change.
+
+    Parameters
+    ----------
+    l11, l21, l22 : float
+        Cholesky factor of twice the present form: u = l11 dx + l21 dy and w = l22 dy are offsets
+        in widths, dx and dy in pixels.
+    m11, m22, m12 : float
+        Fitted change of the squared widths in u and w, as a fraction of them. Its eigenvalues are
+        limited, so that the form stays an ellipse.
+
+    Returns
+    -------
+    tuple of float
+        The new form a, b, c of exp(-(a dx^2 + 2 b dx dy + c dy^2)), per square pixel, and the
+        largest absolute eigenvalue of the limited change.
+    """
+    middle, half_gap = 0.5 * (m11 + m22), np.hypot(0.5 * (m11 - m22), m12)
+    angle = 0.5 * np.arctan2(2 * m12, m11 - m22)
+    large = min(max(middle + half_gap, _LEAST_STEP), _LARGEST_STEP)
+    small = min(max(middle - half_gap, _LEAST_STEP), _LARGEST_STEP)
+    cos, sin = np.cos(angle), np.sin(angle)
+    # The inverse of 1 + m, in u and w; converted to pixels it is twice the new form.
+    i11 = cos * cos / (1 + large) + sin * sin / (1 + small)
+    i22 = sin * sin / (1 + large) + cos * cos / (1 + small)
+    i12 = cos * sin * (1 / (1 + large) - 1 / (1 + small))
+    return (
+        0.5 * l11 * l11 * i11,
+        0.5 * (l11 * l21 * i11 + l11 * l22 * i12),
+        0.5 * (l21 * l21 * i11 + 2 * l21 * l22 * i12 + l22 * l22 * i22),
+        max(abs(large), abs(small)),
+    )
 
 
 @compiled(parallel=True)
@@ -127,25 +166,13 @@ def fit_shapes(
             far = np.hypot(du, dw)
             if far > _LARGEST_MOVE:
                 du, dw = du * _LARGEST_MOVE / far, dw * _LARGEST_MOVE / far
-            # The eigenvalues of the change are limited, so that the form stays an ellipse.
-            middle, half_gap = 0.5 * (m11 + m22), np.hypot(0.5 * (m11 - m22), m12)
-            angle = 0.5 * np.arctan2(2 * m12, m11 - m22)
-            large = min(max(middle + half_gap, _LEAST_STEP), _LARGEST_STEP)
-            small = min(max(middle - half_gap, _LEAST_STEP), _LARGEST_STEP)
-            cos, sin = np.cos(angle), np.sin(angle)
-            # The inverse of 1 + m, in u and w; converted to pixels it is twice the new form.
-            i11 = cos * cos / (1 + large) + sin * sin / (1 + small)
-            i22 = sin * sin / (1 + large) + cos * cos / (1 + small)
-            i12 = cos * sin * (1 / (1 + large) - 1 / (1 + small))
             dy = dw / l22
             dx = (du - l21 * dy) / l11
             x, y = x + dx, y + dy
-            a = 0.5 * l11 * l11 * i11
-            b = 0.5 * (l11 * l21 * i11 + l11 * l22 * i12)
-            c = 0.5 * (l21 * l21 * i11 + 2 * l21 * l22 * i12 + l22 * l22 * i22)
+            a, b, c, changed = changed_form(l11, l21, l22, m11, m22, m12)
             found[i, 0], found[i, 1] = x, y
             found[i, 2], found[i, 3], found[i, 4] = a, b, c
-            if max(abs(large), abs(small)) < _CONVERGED and far < _CONVERGED:
+            if changed < CONVERGED and far < CONVERGED:
                 break
     return last, found
 

@@ -30,8 +30,8 @@ _MOST_FALSE, _JUDGED_SNR = 0.01, 6.0
 #: Of the catalogue's sources above this expected S/N, if there are enough, at least this share is
 #: found.
 _EXPECTED_SNR, _LEAST_COMPARED, _LEAST_FOUND = 10.0, 10, 0.9
-#: A catalogue source is found, and it is listed beside a found one, within so many beams (major
-#: axis).
+#: Maximum distance between a catalogue source and a found source, in beams (major axis), for the
+#: catalogue source to be found, and to be listed beside it.
 _SAME_BEAMS, _LISTED_BEAMS = 0.5, 1.0
 
 

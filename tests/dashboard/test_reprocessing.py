@@ -21,7 +21,7 @@ BODY = {"day": "2026-01-02", "only": "stale", "step": "image_5min"}
 
 
 class Dagster(HTTPServer):
-    """Answers GraphQL as Dagster does, and keeps what it was asked to launch."""
+    """A stand-in for Dagster's GraphQL server that records the launched runs."""
 
     def __init__(self) -> None:
         self.launched: list[dict[str, Any]] = []

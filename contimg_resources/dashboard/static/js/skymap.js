@@ -9,7 +9,7 @@ const SIDE = 512;
 const DEPTH = 9;
 /** Side of a tile of order 0, degrees. */
 const TILE_DEG = 58.6323;
-/** Each tile is drawn in so many parts a side: within a part the projection is flat enough. */
+/** Number of parts along each side of a tile; the projection within a part is taken as flat. */
 const PARTS = 4;
 const MOST_PICTURES = 400;
 const MOST_VALUES = 12;
