@@ -80,6 +80,8 @@ def worker_rows(workers: Sequence[Throughput]) -> tuple[tuple[str, ...], list[tu
 def curve_rows(curves: Sequence[CurveCosts]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return headings and rows: one for each query, one column for each number of sources."""
     headings = ("", *(f"{c.n_sources:,} x {c.n_epochs:,}" for c in curves), "goal")
+    if not curves:
+        return headings, []
 
     def row(name: str, values: Sequence[float], goal: float | None) -> tuple[str, ...]:
         missed = goal is not None and values[-1] > goal

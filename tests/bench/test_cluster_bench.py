@@ -9,7 +9,13 @@ import sqlalchemy as sa
 
 from benchmarks import cluster_curves, cluster_stores, years
 from benchmarks.cluster_curves import CurveCosts, measure_curves
-from benchmarks.cluster_report import ClusterReport, cluster_page, draw_cluster
+from benchmarks.cluster_report import (
+    ClusterReport,
+    cluster_page,
+    curve_rows,
+    draw_cluster,
+    store_rows,
+)
 from benchmarks.cluster_stores import StoreCosts, measure_stores
 from benchmarks.cluster_workers import Throughput
 from benchmarks.platform_years import Cost
@@ -90,3 +96,7 @@ def test_the_page_names_what_missed_its_goal(tmp_path: Path) -> None:
     again = ClusterReport(machine="2 cores", software={}, workers=report.workers[:1])
     assert again.completed(report).stores == report.stores
     assert again.completed(report).workers == report.workers[:1]
+    # A part that was never measured has no table.
+    for rows in (store_rows(again.stores), curve_rows(again.curves)):
+        assert rows[1] == []
+    assert "Light curves" not in cluster_page(again, "images/x.png")
