@@ -40,6 +40,8 @@ class ClusterReport:
 def store_rows(stores: Sequence[StoreCosts]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return headings and rows: one row for each query, one column for each size."""
     headings = ("query", *(f"{s.n_observations:,} (s)" for s in stores), "goal (s)")
+    if not stores:
+        return headings, []
     goals = {c.name: c.goal_s for s in stores for c in s.costs}
     rows = []
     for name, goal_s in goals.items():
