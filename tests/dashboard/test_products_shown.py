@@ -224,6 +224,7 @@ def test_the_way_from_a_mosaic_down_to_its_caltable_set(
     go(page, address, "mosaics")
     # As many pixels as the screen has there.
     small = page.get_by_alt_text(f"Image of {KEY}")
+    small.scroll_into_view_if_needed()
     small.evaluate("(i) => i.decode()")
     source = small.evaluate("(i) => i.currentSrc")
     pixels = Image.open(BytesIO(ask(address, source.replace(address, "/"))[2])).width
