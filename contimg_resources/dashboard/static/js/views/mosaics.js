@@ -28,6 +28,7 @@ const COLUMNS = [
   { name: "Epoch", of: (m) => m.epoch_ok, show: (m) => (m.epoch_ok === null ? "–" : m.epoch_ok ? "good" : el("span", { class: "state failed" }, "failed checks")) },
 ];
 
+/** Width of a thumbnail, CSS pixels, as in style.css. */
 const THUMBNAIL_PX = 240;
 const PICTURE = { name: "Image", of: () => null, show: (m) => (m.state === "made" ? thumbnail({ what: "mosaics", key: m.key, kind: "image" }, THUMBNAIL_PX) : "–") };
 
