@@ -83,15 +83,14 @@ def write_documents_as_scripts(directory: Path) -> None:
         place = directory / f"{path}.js"
         # A page with this name never changes.
         if not place.is_file():
-            content = _handed_over(path, (directory / path).read_bytes())
-            whole_file(place, lambda partial, content=content: partial.write_bytes(content))
-    content = _handed_over(INDEX, index)
-    whole_file(directory / f"{INDEX}.js", lambda partial: partial.write_bytes(content))
+            _hand_over(path, (directory / path).read_bytes(), place)
+    _hand_over(INDEX, index, directory / f"{INDEX}.js")
     kept = {f"{path}.js" for path in named}
     for place in directory.glob("*/*.json.js"):
         if _SCRIPT_NAME.fullmatch(place.name) and f"{place.parent.name}/{place.name}" not in kept:
             place.unlink(missing_ok=True)
 
 
-def _handed_over(path: str, document: bytes) -> bytes:
-    return b"contimgDocument(%s, %s);\n" % (json.dumps(path).encode(), document.strip())
+def _hand_over(path: str, document: bytes, place: Path) -> None:
+    content = b"contimgDocument(%s, %s);\n" % (json.dumps(path).encode(), document.strip())
+    whole_file(place, lambda partial: partial.write_bytes(content))
