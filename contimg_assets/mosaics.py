@@ -13,6 +13,7 @@ from contimg_assets.telling import (
     checks_on_top,
     content_version,
     dashboard_link,
+    dashboard_picture,
     log_progress,
 )
 from contimg_resources.steps.mosaicking import mosaic_observations
@@ -62,6 +63,7 @@ def mosaic_60min(
         yield dg.MaterializeResult(
             metadata={
                 **checks_on_top(made.verdicts),
+                **dashboard_picture(workshop.settings, f"mosaics/{key}"),
                 **describe_mosaic(made),
                 **dashboard_link(workshop.settings, f"mosaics/{key}"),
             },

@@ -126,15 +126,15 @@ def dashboard_link(settings: Settings, view: str) -> dict[str, dg.UrlMetadataVal
     return {"dashboard": dg.MetadataValue.url(f"{address}#/{view}")} if address else {}
 
 
-def dashboard_picture(settings: Settings, key: str) -> dict[str, dg.MarkdownMetadataValue]:
-    """Return a sharp picture of an observation, if the dashboard's address is set.
+def dashboard_picture(settings: Settings, of: str) -> dict[str, dg.MarkdownMetadataValue]:
+    """Return a sharp picture of an image (``mosaics/KEY``), if the dashboard's address is set.
 
     The browser loads it from the dashboard, since Dagster stores small pictures only.
     """
     if not (address := settings.alerts.dashboard_url):
         return {}
-    place = f"{address}api/observations/{key}/image.webp?width={_SHARP_PIXELS}"
-    return {"picture": dg.MetadataValue.md(f"![{key}]({place})")}
+    place = f"{address}api/{of}/image.svg?width={_SHARP_PIXELS}"
+    return {"picture": dg.MetadataValue.md(f"![{of}]({place})")}
 
 
 def listed(rows: Iterable[Mapping[str, Any]]) -> dg.TableMetadataValue | str:

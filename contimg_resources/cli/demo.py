@@ -135,6 +135,8 @@ def _known_sources(directory: Path) -> Path:
 
 def _settings_of_a_demo(directory: Path) -> "Settings":
     """Set this process's environment to the demo's settings only, for its child processes too."""
+    from contimg_resources.cli.platform import free_port
+
     for name in [n for n in os.environ if n.startswith("CONTIMG_") and n != "CONTIMG_DEBUG"]:
         del os.environ[name]
     os.environ |= {
@@ -146,6 +148,8 @@ def _settings_of_a_demo(directory: Path) -> "Settings":
         "CONTIMG_UVH5__SETTLE_AGE_S": "1",
         # No observation of this night is late.
         "CONTIMG_MOSAICS__WAIT_MIN": "0",
+        # Dagster's pages show pictures of the dashboard, and link to it.
+        "CONTIMG_ALERTS__DASHBOARD_URL": f"http://127.0.0.1:{free_port()}/",
         # Few large tiles.
         "CONTIMG_SKY__MAX_ORDER": "4",
     }

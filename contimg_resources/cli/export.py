@@ -26,7 +26,8 @@ def export(
     """Write the JSON documents for dashboards, and tables as Parquet and VOTable.
 
     Read `index.json` first: it lists all other documents, and summarizes the night. Unchanged pages
-    are kept. Exit code 1 when the documents can't be written.
+    are kept. With `--out`, `index.html` opens by a double click, without a server. Exit code 1 when
+    the documents can't be written.
 
     Example: `contimg export --out /srv/contimg`
     """

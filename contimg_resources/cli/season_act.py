@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from contimg_resources.cli.console import print_table, progress
 from contimg_resources.cli.launching import launch_job
@@ -121,12 +122,19 @@ def print_season(season: "SeasonResult") -> None:
 def dashboard_of(workshop: "Workshop") -> Iterator[str]:
     """Serve the dashboard of the export, and yield its address."""
     from contimg_resources.cli.platform import running_address
+    from contimg_resources.cli.reprocess import day_launcher
     from contimg_resources.dashboard.programs import open_programs
     from contimg_resources.dashboard.serving import DashboardServer
 
     settings, host = workshop.settings, "127.0.0.1"
-    programs = open_programs(settings, host, dagster=lambda: running_address(settings.state))
-    with DashboardServer(settings.export_dir, host, 0, programs) as server:
+    programs = open_programs(
+        settings,
+        host,
+        dagster=lambda: running_address(settings.state),
+        launcher=day_launcher(settings),
+    )
+    port = urlsplit(settings.alerts.dashboard_url or "").port or 0
+    with DashboardServer(settings.export_dir, host, port, programs) as server:
         serving = threading.Thread(target=server.serve_forever, daemon=True)
         serving.start()
         try:

@@ -6,6 +6,7 @@ records (see `observing`, `mosaics`).
 =============================  =====================================================================
 ``GET KEY/LAYER.webp``         the image; ``?x=&y=&columns=&rows=`` a part of it in all its pixels;
                                ``?width=`` a smaller picture
+``GET KEY/LAYER.svg?width=``   a smaller picture, of twice as many pixels, for sharp screens
 ``GET KEY/LAYER.fits``         its file
 ``GET KEY/LAYER/pixel?x=&y=``  the value of a pixel, from 0, as stored
 =============================  =====================================================================
@@ -15,7 +16,8 @@ pixels of this one.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 from starlette.requests import Request
@@ -33,7 +35,10 @@ from contimg_resources.dashboard.pictures import (
     size_of,
     value_at,
 )
+from contimg_resources.imaging.preview import svg_of
 
+#: Pixels of a screen in a CSS pixel, of a picture for pages that can't ask for their screen's.
+DENSITY = 2
 _NUMBER = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 
 #: Returns the layers of a product by kind, those whose files are there, in the order of the menu.
@@ -61,6 +66,7 @@ class ImagePages:
         place = f"/{self._what}s/{{key}}/{{layer}}"
         return [
             Route(place + ".webp", answering(self._picture), methods=["GET"]),
+            Route(place + ".svg", answering(self._sharp), methods=["GET"]),
             Route(place + ".fits", answering(self._file), methods=["GET"]),
             Route(place + "/pixel", answering(self._pixel), methods=["GET"]),
         ]
@@ -83,17 +89,25 @@ class ImagePages:
                 return refused(400, f"expected a part of {columns} x {rows} pixels")
             if max(box.columns, box.rows) > LONGEST:
                 return refused(400, f"a part has at most {LONGEST} x {LONGEST} pixels")
-        width = request.query_params.get("width", "")
-        if width and not (_NUMBER.fullmatch(width) and int(width) <= LONGEST):
+        width = _width(request)
+        if width == 0:
             return refused(400, f"a width is 1 to {LONGEST} pixels")
-        etag = (
-            f'"{"-".join(one.checksum[-40:] for one in (layer, on) if one)}{width and "-" + width}"'
-        )
-        headers = {"ETag": etag, "Cache-Control": "no-cache"}
-        if request.headers.get("if-none-match") == etag:
-            return Response(status_code=304, headers=headers)
-        content = draw(layer, box, on, width=int(width or LONGEST))
-        return Response(content, media_type="image/webp", headers=headers)
+        if box is None and on is None and width is not None:
+            return _unless_known(request, [layer], partial(_small, layer, width), "image/webp")
+        drawn = partial(draw, layer, box, on, width=width)
+        return _unless_known(request, [layer, on], drawn, "image/webp")
+
+    def _sharp(self, request: Request) -> Response:
+        layer = self._layer(request.path_params["key"], request.path_params["layer"])
+        if not (width := _width(request)):
+            return refused(400, f"expected a width of 1 to {LONGEST} pixels")
+        columns, rows = size_of(layer)
+
+        def drawn() -> bytes:
+            webp = _small(layer, min(LONGEST, DENSITY * width))
+            return svg_of(webp, width, max(1, round(width * rows / columns))).encode()
+
+        return _unless_known(request, [layer], drawn, "image/svg+xml")
 
     def _file(self, request: Request) -> Response:
         path = self._asked(request)[0].path
@@ -128,6 +142,32 @@ class ImagePages:
             return self._layers_of(key)[kind]
         except KeyError:
             raise ContimgError(f"{self._what} {key} has no {kind}, or its file is gone") from None
+
+
+@lru_cache(maxsize=256)
+def _small(layer: Layer, width: int) -> bytes:
+    """Return a smaller picture of a whole image: lists show many, again and again."""
+    return draw(layer, width=width)
+
+
+def _unless_known(
+    request: Request, shown: Sequence[Layer | None], drawn: Callable[[], bytes], media_type: str
+) -> Response:
+    """Return a picture of the layers `shown`, unless the browser has it."""
+    named = [one.checksum[-40:] for one in shown if one]
+    etag = f'"{"-".join([*named, request.query_params.get("width", "")])}"'
+    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers=headers)
+    return Response(drawn(), media_type=media_type, headers=headers)
+
+
+def _width(request: Request) -> int | None:
+    """Return the width that a request wants, pixels; None: any, 0: an impossible one."""
+    text = request.query_params.get("width", "")
+    if not text:
+        return None
+    return int(text) if _NUMBER.fullmatch(text) and int(text) <= LONGEST else 0
 
 
 def _numbers(request: Request, *names: str) -> tuple[int, ...] | None:

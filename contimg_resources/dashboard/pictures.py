@@ -19,7 +19,7 @@ from PIL import Image
 
 from contimg_resources.core.arrays import Floats, Singles
 from contimg_resources.images.resampling import places_between
-from contimg_resources.imaging.png import brightness_levels
+from contimg_resources.imaging.png import brightest_pixels, brightness_levels
 
 #: Longer side of a picture, pixels: of a larger image it shows means of several pixels, and parts
 #: can be asked for.
@@ -94,7 +94,7 @@ def step_of(box: Box) -> int:
 
 
 def draw(
-    layer: Layer, box: Box | None = None, on: Layer | None = None, *, width: int = LONGEST
+    layer: Layer, box: Box | None = None, on: Layer | None = None, *, width: int | None = None
 ) -> bytes:
     """Return a WebP picture of an image or a part of it; the first row is at its bottom.
 
@@ -107,13 +107,17 @@ def draw(
     on : Layer, optional
         Another image, whose pixels are drawn: those of `layer` are interpolated there. `box` is a
         part of it.
-    width : int
-        A wider picture is made smaller.
+    width : int, optional
+        A wider picture is made smaller: each pixel shows the brightest of those that it covers, so
+        that point sources survive.
     """
     grid = on or layer
     part = box or Box(0, 0, *size_of(grid))
     pixels = _averaged(layer, part) if on is None else _resampled(layer, on, part, step_of(part), 1)
     low, high, linear = _levels(layer)
+    if width is not None and width < pixels.shape[1]:
+        side = round(max(pixels.shape) * width / pixels.shape[1])
+        pixels = brightest_pixels(np.nan_to_num(pixels, nan=low), side)
     if linear is None:
         scaled = np.clip((pixels - low) / (high - low), 0.0, 1.0)
     else:
@@ -122,9 +126,7 @@ def draw(
     levels = np.rint(255 * np.nan_to_num(scaled, nan=0.0)).astype(np.uint8)[::-1]
     colours = (255 * colormaps["inferno"](np.arange(256))[:, :3]).astype(np.uint8)
     buffer = BytesIO()
-    picture = Image.fromarray(colours[levels])
-    picture.thumbnail((width, LONGEST), Image.Resampling.LANCZOS)
-    picture.save(buffer, format="WEBP", quality=_QUALITY, method=0)
+    Image.fromarray(colours[levels]).save(buffer, format="WEBP", quality=_QUALITY, method=0)
     return buffer.getvalue()
 
 

@@ -25,6 +25,12 @@ from starlette.types import ASGIApp, Scope
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import ExportFailed
 from contimg_resources.dashboard import MAPS, SKY
+from contimg_resources.dashboard.from_files import (
+    BUNDLE,
+    one_script,
+    page_from_files,
+    write_documents_as_scripts,
+)
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -60,11 +66,12 @@ _HEADERS = {
 }
 
 
-def install_dashboard(directory: Path) -> None:
+def install_dashboard(directory: Path, *, from_files: bool = False) -> None:
     """Copy the dashboard's files into an export directory; unchanged files stay.
 
     The directory is that of ``index.json``, also a future one; it is made if it doesn't exist. The
-    list of the maps of the sky is empty before the first one is made.
+    list of the maps of the sky is empty before the first one is made. With `from_files` the page
+    opens without a server, too, now and after later exports into this directory.
 
     Raises
     ------
@@ -75,18 +82,25 @@ def install_dashboard(directory: Path) -> None:
     contents = {p.relative_to(_STATIC): p.read_bytes() for p in files}
     if not (directory / SKY / MAPS).exists():
         contents[Path(SKY, MAPS)] = b"[]"
-    for name, content in contents.items():
-        place = directory / name
-        if place.is_file() and place.read_bytes() == content:
-            continue
-        try:
+    from_files = from_files or (directory / BUNDLE).exists()
+    if from_files:
+        page = Path("index.html")
+        contents[page] = page_from_files(contents[page].decode()).encode()
+        contents[Path(BUNDLE)] = one_script(_STATIC / "js").encode()
+    try:
+        for name, content in contents.items():
+            place = directory / name
+            if place.is_file() and place.read_bytes() == content:
+                continue
             place.parent.mkdir(parents=True, exist_ok=True)
             whole_file(place, partial(_write, content))
-        except OSError as error:
-            raise ExportFailed(
-                f"can't write the dashboard's files into {directory}: {error.strerror or error}",
-                directory=str(directory),
-            ) from error
+        if from_files:
+            write_documents_as_scripts(directory)
+    except OSError as error:
+        raise ExportFailed(
+            f"can't write the dashboard's files into {directory}: {error.strerror or error}",
+            directory=str(directory),
+        ) from error
 
 
 class DashboardServer(uvicorn.Server):

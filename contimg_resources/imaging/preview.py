@@ -1,7 +1,8 @@
-"""A picture small enough for a line of metadata.
+"""Pictures of a fixed size for Dagster's pages, also small enough for a line of metadata.
 
-Belongs here: shrinking a picture into a data address of limited length. Doesn't: drawing one (see
-`.png`, which loads much more: Dagster's code server loads this).
+Belongs here: shrinking a picture into a data address of limited length, the size at which browsers
+show one. Doesn't: drawing one (see `.png`, which loads much more: Dagster's code server loads
+this).
 """
 
 import base64
@@ -55,9 +56,14 @@ def preview_address(png: Path, *, max_chars: int, shown_pixels: int = 320) -> st
 def _address(picture: Image.Image, quality: int, width: int, height: int) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=quality, method=6)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    svg = (
+    svg = svg_of(buffer.getvalue(), width, height)
+    return "data:image/svg+xml," + quote(svg, safe="=:;,/+'")
+
+
+def svg_of(webp: bytes, width: int, height: int) -> str:
+    """Return a WebP picture, of any number of pixels, that is shown at a size in CSS pixels."""
+    data = base64.b64encode(webp).decode()
+    return (
         f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}'>"
         f"<image width='{width}' height='{height}' href='data:image/webp;base64,{data}'/></svg>"
     )
-    return "data:image/svg+xml," + quote(svg, safe="=:;,/+'")

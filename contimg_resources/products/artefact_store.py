@@ -112,16 +112,19 @@ class ArtefactStore(Database):
                 for *artefact, ms, key, state in connection.execute(query).all()
             ]
 
-    def list_artefacts(
-        self, kinds: Sequence[ArtefactKind] = (ArtefactKind.IMAGE, ArtefactKind.IMAGE_PBCOR)
-    ) -> list[tuple[str, Artefact]]:
-        """Return the artefacts of some kinds with the keys of their observations, by key."""
+    def list_images(self) -> list[tuple[str, Artefact]]:
+        """Return all images with the keys of their observations, by key: files, no parameters."""
         columns = artefacts.c
-        # Its own columns come first.
-        query = ARTEFACTS.query.add_columns(columns.key).where(columns.kind.in_(list(kinds)))
+        wanted = (columns.kind, columns.path, columns.checksum, columns.size_bytes)
+        query = sa.select(columns.key, *wanted).where(
+            columns.kind.in_([ArtefactKind.IMAGE, ArtefactKind.IMAGE_PBCOR])
+        )
         return self.all(
             query.order_by(columns.key, columns.kind),
-            lambda row: (row[-1], ARTEFACTS.read(row[:-1])),
+            lambda row: (
+                row.key,
+                Artefact(row.kind, row.path, checksum=row.checksum, size_bytes=row.size_bytes),
+            ),
         )
 
     def image_stamp(self) -> tuple[float | None, ...]:

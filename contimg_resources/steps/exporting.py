@@ -93,8 +93,9 @@ def export_dashboard(
                 run_id=run_id,
                 progress=progress,
             )
-            # The dashboard goes beside them: any web server can serve the directory.
-            install_dashboard(directory)
+            # The dashboard goes beside them: any web server can serve the directory. A copy for
+            # somebody else opens without one.
+            install_dashboard(directory, from_files=not recorded)
             if recorded:
                 _record(workshop, held, written, inputs, run_id)
         except OSError as error:

@@ -71,7 +71,7 @@ def map_sky(
     Raises
     ------
     ExportFailed
-        If the directory holds something else, can't be written, or another update is running.
+        If the directory holds something else, or can't be written.
     """
     settings = workshop.settings
     # Maps can wait; the run that also exports the documents must not.
@@ -83,7 +83,11 @@ def map_sky(
     deadline = time.monotonic() + (settings.sky.budget_min * 60 if budget_s is None else budget_s)
     try:
         with published(), (root / ".lock").open("a") as lock:
-            _take(lock.fileno(), root)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # A slow update and the next one, which comes by the clock.
+                return MappedSky(root, (), (), 0, "another update is writing")
             layers = _layers(workshop)
             # The nights first: they have few tiles, and people wait for them.
             found = {
@@ -99,16 +103,6 @@ def map_sky(
             path=str(root),
         ) from error
     return MappedSky(root, updated, removed, len(layers[0].inputs) if layers else 0)
-
-
-def _take(lock: int, root: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise ExportFailed(
-            f"another update is writing into {root}; try again when it has finished",
-            path=str(root),
-        ) from error
 
 
 def _layers(workshop: Workshop) -> "list[SkyLayer]":

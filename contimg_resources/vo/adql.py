@@ -29,7 +29,8 @@ from contimg_resources.vo.records import Rows
 from contimg_resources.vo.regions import Circle, Polygon, circle, polygon
 
 LONGEST_QUERY = 100_000
-_LONGEST_RUN_S = 10.0
+#: Longest time of a query, seconds.
+LONGEST_RUN_S = 10.0
 #: Parts of a query, columns of its result, and regions that it is compared with.
 _MOST_PARTS, _MOST_COLUMNS, _MOST_REGIONS = 30_000, 200, 20
 _MEMORY = "512MB"
@@ -346,12 +347,12 @@ def _execute(
         database.execute(_SEPARATION_SQL)
         database.register(_TABLE, pa.table({n: _arrow(c) for n, c in columns.items()}))
         database.execute("SET lock_configuration = true")
-        timer = threading.Timer(_LONGEST_RUN_S, database.interrupt)
+        timer = threading.Timer(LONGEST_RUN_S, database.interrupt)
         timer.start()
         try:
             table = database.sql(sql).to_arrow_table()[:n_most]
         except duckdb.InterruptException as error:
-            raise BadRequest(f"QUERY takes longer than {_LONGEST_RUN_S:g} s") from error
+            raise BadRequest(f"QUERY takes longer than {LONGEST_RUN_S:g} s") from error
         except duckdb.Error as error:
             raise BadRequest(f"QUERY can't be computed: {_reason(error)}") from error
         finally:

@@ -6,6 +6,8 @@ Belongs here: these XML documents. Doesn't: HTTP.
 from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
+from contimg_resources.vo.adql import LONGEST_RUN_S
+from contimg_resources.vo.jobs import KEPT_S
 from contimg_resources.vo.parameters import DEFAULT_ROWS, MOST_ROWS, VOTABLE
 from contimg_resources.vo.records import TITLES
 from contimg_resources.vo.tap import CSV, PARQUET, SCHEMAS, columns_of, datatype_of, schema_rows
@@ -107,6 +109,9 @@ def _of_service(address: str, service: str) -> list[str]:
         f"<description>{escape(_LANGUAGE)}</description>"
         f'<languageFeatures type="{_STANDARD}TAPRegExt#features-adqlgeo">{features}'
         f"</languageFeatures></language>{formats}"
+        f"<retentionPeriod><default>{KEPT_S}</default><hard>{KEPT_S}</hard></retentionPeriod>"
+        f"<executionDuration><default>{LONGEST_RUN_S:.0f}</default>"
+        f"<hard>{LONGEST_RUN_S:.0f}</hard></executionDuration>"
         f'<outputLimit><default unit="row">{DEFAULT_ROWS}</default>'
         f'<hard unit="row">{MOST_ROWS}</hard></outputLimit>'
     )

@@ -65,6 +65,11 @@ class Parameters:
         except ValueError as error:
             raise BadRequest("the request is no form in UTF-8") from error
 
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return names, in capitals, and values."""
+        return [(name, value) for name, values in self._values.items() for value in values]
+
     def all(self, name: str) -> list[str]:
         """Return all values of a parameter."""
         return self._values.get(name, [])

@@ -1,12 +1,12 @@
 """The requests of the Virtual Observatory's services.
 
-Belongs here: their addresses, reading parameters, errors as DALI wants them. Doesn't: the answers
-(see the modules of each service).
+Belongs here: their addresses. Doesn't: reading parameters (see `answers`), the answers (see the
+modules of each service).
 
 ==============================================  ==============================================
 ``scs/sources``, ``scs/candidates``             cone search 1.03
 ``sia2/query``                                  images and mosaics, SIA 2.0
-``tap/sync``, ``tap/tables``                    ObsTAP: a part of TAP 1.1
+``tap/sync``, ``tap/async``, ``tap/tables``     ObsTAP: a part of TAP 1.1 (see `jobs`)
 ``links/images``, ``.../sources``, ``.../candidates``  DataLink 1.1
 ``light_curve?ID=``                             a light curve, VOTable or CSV
 ``mosaics/KEY.fits``, ``cutout?ID=&EPOCH=``, ...  the files of links
@@ -17,42 +17,41 @@ All are below ``vo`` of the address of the dashboard's programs; all only read.
 """
 
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from contimg_resources.core.errors import BadRequest, ContimgError
+from contimg_resources.core.errors import ContimgError
 from contimg_resources.cutouts.places import cutout_path, png_beside
 from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.variability.added import light_curve_of
+from contimg_resources.vo.answers import (
+    Answer,
+    answer_with,
+    answering,
+    file_answer,
+    or_not_found,
+)
 from contimg_resources.vo.capabilities import SERVICES, availability, capabilities, tables
 from contimg_resources.vo.cones import CONES, search_cone
 from contimg_resources.vo.curves import curve_csv, curve_votable
 from contimg_resources.vo.images import query_images
+from contimg_resources.vo.jobs import Jobs
 from contimg_resources.vo.links import CANDIDATE_FILES, answer_links, candidate_file
 from contimg_resources.vo.obscore import FITS_TYPE
 from contimg_resources.vo.parameters import VOTABLE, Parameters
 from contimg_resources.vo.records import VoTables
-from contimg_resources.vo.tap import CSV, LONGEST, answer_query
+from contimg_resources.vo.tap import CSV, answer_query
 from contimg_resources.vo.votables import failure
 
-_LONGEST_BODY = 200_000
 _XML = "text/xml"
 #: Queries that are executed at the same time.
 _AT_ONCE = 2
 _PATIENCE_S = 20.0
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; sandbox",
-    "X-Content-Type-Options": "nosniff",
-}
-
-_Answer = Callable[[Parameters, str], Response]
 
 
 class VirtualObservatory:
@@ -70,8 +69,8 @@ class VirtualObservatory:
             _route("", partial(_capabilities, SERVICES)),
             _route("sia2/query", self._images),
             _route("tap/sync", self._query),
-            _route("tap/tables", lambda _, __: _answer(tables(), _XML)),
-            _route("tap/async", self._no_jobs),
+            _route("tap/tables", lambda _, __: answer_with(tables(), _XML)),
+            *Jobs(partial(answer_query, self._tables)).routes,
             *(
                 _route(f"links/{kind}", partial(self._links, kind))
                 for kind in ("images", "sources", "candidates")
@@ -93,51 +92,48 @@ class VirtualObservatory:
         table, column = CONES[name]
         rows = self._tables.read(table, address)
         content = search_cone(rows, parameters, column, f"{address}vo/links/{name}")
-        return _answer(content, VOTABLE)
+        return answer_with(content, VOTABLE)
 
     def _images(self, parameters: Parameters, address: str) -> Response:
         rows = self._tables.images(address)
-        return _answer(query_images(rows, parameters, f"{address}vo/links/images"), VOTABLE)
+        return answer_with(query_images(rows, parameters, f"{address}vo/links/images"), VOTABLE)
 
     def _query(self, parameters: Parameters, address: str) -> Response:
         if not self._queries.acquire(timeout=_PATIENCE_S):
-            return _answer(failure("too many queries at once: try again"), VOTABLE, 503)
+            return answer_with(failure("too many queries at once: try again"), VOTABLE, 503)
         try:
             reply = answer_query(self._tables, parameters, address)
         finally:
             self._queries.release()
-        return _answer(reply.content, reply.media_type)
-
-    def _no_jobs(self, parameters: Parameters, address: str) -> Response:
-        raise BadRequest("there are no asynchronous queries here: use sync")
+        return answer_with(reply.content, reply.media_type)
 
     def _links(self, kind: str, parameters: Parameters, address: str) -> Response:
         content = answer_links(self._tables, kind, parameters, address)
-        return _answer(content, f"{VOTABLE};content=datalink")
+        return answer_with(content, f"{VOTABLE};content=datalink")
 
     def _light_curve(self, parameters: Parameters, address: str) -> Response:
         wanted = parameters.response_format(("csv", CSV))
         curve = light_curve_of(self._tables.layout, parameters.needed("ID"))
         if wanted != "votable":
-            return _answer(curve_csv(curve), CSV)
-        return _answer(curve_votable(curve), VOTABLE)
+            return answer_with(curve_csv(curve), CSV)
+        return answer_with(curve_votable(curve), VOTABLE)
 
     def _cutout(self, parameters: Parameters, address: str) -> Response:
         root = self._tables.layout.cutouts
         path = cutout_path(root, parameters.needed("ID"), parameters.needed("EPOCH"))
         if parameters.one("KIND", "fits") == "png":
-            return _file(png_beside(path), "image/png")
-        return _file(path, FITS_TYPE)
+            return file_answer(png_beside(path), "image/png")
+        return file_answer(path, FITS_TYPE)
 
     def _availability(self, parameters: Parameters, address: str) -> Response:
         try:
             self._tables.store.last_event_id()
         except ContimgError as error:
-            return _answer(availability(False, error.message), _XML)
-        return _answer(availability(True), _XML)
+            return answer_with(availability(False, error.message), _XML)
+        return answer_with(availability(True), _XML)
 
     async def _mosaic(self, request: Request) -> Response:
-        return await run_in_threadpool(_found, partial(self._mosaic_file, request))
+        return await run_in_threadpool(or_not_found, partial(self._mosaic_file, request))
 
     def _mosaic_file(self, request: Request) -> Response:
         key, layer = request.path_params["key"], request.path_params.get("layer", "")
@@ -151,84 +147,22 @@ class VirtualObservatory:
         }
         if layer not in known:
             raise ContimgError(f"mosaic {key} has no {layer}")
-        return _file(*known[layer])
+        return file_answer(*known[layer])
 
     async def _candidate_file(self, request: Request) -> Response:
-        return await run_in_threadpool(_found, partial(self._file_of_candidate, request))
+        return await run_in_threadpool(or_not_found, partial(self._file_of_candidate, request))
 
     def _file_of_candidate(self, request: Request) -> Response:
         name = request.path_params["name"]
         record = self._tables.store.events.candidate(request.path_params["id"])
         if name not in CANDIDATE_FILES:
             raise ContimgError(f"candidate {record.id} has no {name}")
-        return _file(candidate_file(self._tables, record.id, name), CANDIDATE_FILES[name][0])
-
-
-def address_of_programs(request: Request) -> str:
-    """Return the address of the dashboard's programs, as the client reached it."""
-    scheme = request.headers.get("x-forwarded-proto", request.url.scheme)
-    prefix = request.url.path.partition("/vo/")[0]
-    return f"{'https' if scheme == 'https' else 'http'}://{request.url.netloc}{prefix}/"
+        return file_answer(candidate_file(self._tables, record.id, name), CANDIDATE_FILES[name][0])
 
 
 def _capabilities(services: Sequence[str], parameters: Parameters, address: str) -> Response:
-    return _answer(capabilities(f"{address}vo/", services), _XML)
+    return answer_with(capabilities(f"{address}vo/", services), _XML)
 
 
-def _route(place: str, answer: _Answer) -> Route:
-    return Route(f"/vo/{place}", _answering(answer), methods=["GET", "POST"])
-
-
-def _answering(answer: _Answer) -> Callable[[Request], Awaitable[Response]]:
-    """Answer in a thread; an error is a VOTable with its reason.
-
-    Wrong requests have status 200, as clients read the reason only then.
-    """
-
-    async def answered(request: Request) -> Response:
-        try:
-            parameters = await _parameters(request)
-            return await run_in_threadpool(answer, parameters, address_of_programs(request))
-        except ContimgError as error:
-            status = 503 if error.of_surroundings else 200
-            return _answer(failure(error.message), VOTABLE, status)
-        except OSError as error:
-            reason = f"a file can't be read: {error.strerror or error}"
-            return _answer(failure(reason), VOTABLE, 503)
-
-    return answered
-
-
-async def _parameters(request: Request) -> Parameters:
-    pairs = request.query_params.multi_items()
-    if request.method == "POST":
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/x-www-form-urlencoded":
-            raise BadRequest("expected a form (application/x-www-form-urlencoded); no uploads here")
-        content = bytearray()
-        async for part in request.stream():
-            content += part
-            if len(content) > _LONGEST_BODY:
-                raise BadRequest(f"the request has more than {_LONGEST_BODY} bytes")
-        pairs += Parameters.pairs_of_form(bytes(content))
-    return Parameters(pairs, **LONGEST)
-
-
-def _found(find: Callable[[], Response]) -> Response:
-    """Return a file; a reason with status 404 where there is none."""
-    try:
-        return find()
-    except ContimgError as error:
-        status = 503 if error.of_surroundings else 404
-        return _answer(f"{error.message}\n".encode(), "text/plain; charset=utf-8", status)
-
-
-def _file(path: Path, media_type: str) -> Response:
-    if not path.is_file():
-        raise ContimgError(f"{path.name} is gone")
-    headers = {k: v for k, v in _HEADERS.items() if k != "Cache-Control"}
-    return FileResponse(path, media_type=media_type, filename=path.name, headers=headers)
-
-
-def _answer(content: bytes, media_type: str, status: int = 200) -> Response:
-    return Response(content, status, media_type=media_type, headers=_HEADERS)
+def _route(place: str, answer: Answer) -> Route:
+    return Route(f"/vo/{place}", answering(answer), methods=["GET", "POST"])

@@ -1,9 +1,9 @@
-"""A part of the Table Access Protocol 1.1: synchronous queries.
+"""A part of the Table Access Protocol 1.1: queries.
 
-Belongs here: the parameters of ``/sync``, TAP_SCHEMA, formats of results. Doesn't: the language
-(see `adql`), HTTP.
+Belongs here: the parameters of a query, TAP_SCHEMA, formats of results. Doesn't: the language (see
+`adql`), jobs (see `jobs`), HTTP.
 
-There are no asynchronous jobs and no uploads; a query that asks for them is refused.
+There are no uploads; a query that asks for one is refused.
 """
 
 from collections.abc import Mapping

@@ -84,7 +84,7 @@ def results(
 def failure(message: str) -> bytes:
     """Return an error as VOTable, for clients of DALI and for those of the older cone search."""
     file = VOTableFile(version="1.4")
-    text = _for_xml(message)
+    text = for_xml(message)
     resource = Resource(type="results")
     file.resources.append(resource)
     status = Info(name="QUERY_STATUS", value="ERROR")
@@ -109,14 +109,14 @@ def _plain(column: NDArray[Any]) -> NDArray[Any]:
     """Return a column as clients read it: text in ASCII as ``char``, else as ``unicodeChar``."""
     if column.dtype.kind != "U":
         return column
-    clean = np.array([_for_xml(text) for text in column.tolist()], np.str_)
+    clean = np.array([for_xml(text) for text in column.tolist()], np.str_)
     found: NDArray[Any] = clean
     with suppress(UnicodeEncodeError):
         found = np.char.encode(clean, "ascii")
     return found if found.dtype.itemsize else found.astype(f"{found.dtype.kind}1")
 
 
-def _for_xml(text: str) -> str:
+def for_xml(text: str) -> str:
     """Return a text without characters that XML can't hold."""
     return plain(text).translate(_NO_CHARACTERS)
 
@@ -126,7 +126,7 @@ def _param(file: VOTableFile, name: str, value: Any, what: About) -> Param:
     return Param(
         file,
         name=name,
-        value=_for_xml(value) if is_text else value,
+        value=for_xml(value) if is_text else value,
         datatype="unicodeChar" if is_text else "double",
         arraysize="*" if is_text else None,
         unit=what.unit or None,

@@ -32,6 +32,9 @@ def test_documents_are_written_where_they_are_wanted(
     assert "1 files were written" in told.err
     assert contimg("export").code == 0
     assert (tmp_path / "state" / "export" / "index.json").is_file()
+    # A copy for somebody else opens without a server.
+    assert (out / "index.json.js").is_file()
+    assert list((tmp_path / "state").rglob("*.json.js")) == []
 
 
 def test_a_directory_of_something_else_is_refused(

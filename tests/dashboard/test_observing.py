@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -105,12 +106,20 @@ def test_a_picture_has_every_pixel_and_is_sent_once(address: str, key: str) -> N
     # The first row of the image is at the bottom.
     assert divmod(int(picture.argmax()), COLUMNS) == (ROWS - 1 - PEAK[1], PEAK[0])
     assert ask(address, where, If_None_Match=headers["etag"])[0] == 304
-    # Smaller for Dagster's page.
+    # A smaller one shows the brightest pixels; Dagster's page one for sharp screens.
     status, smaller, body = ask(address, f"{where}?width=20")
-    assert (status, Image.open(BytesIO(body)).width) == (200, 20)
+    small = np.asarray(Image.open(BytesIO(body)).convert("L"))
+    assert (status, small.shape[1]) == (200, 20)
+    assert int(small.max()) == pytest.approx(int(picture.max()), abs=20)
     assert smaller["etag"] != headers["etag"]
+    status, headers, body = ask(address, f"/api/observations/{key}/image.svg?width=15")
+    assert (status, headers["content-type"]) == (200, "image/svg+xml")
+    assert body.startswith(b"<svg xmlns='http://www.w3.org/2000/svg' width='15' height=")
+    webp = b64decode(body.partition(b"base64,")[2].partition(b"'")[0])
+    assert Image.open(BytesIO(webp)).width == 30
     for wrong in ("0", "-1", "x", "16384", "1" * 5000, "000001" + "1" * 5000):
-        assert ask(address, f"{where}?width={wrong}")[0] == 400
+        for kind in ("webp", "svg"):
+            assert ask(address, where.replace("webp", f"{kind}?width={wrong}"))[0] == 400
     status, headers, body = ask(address, f"/api/observations/{key}/image.fits")
     assert (status, headers["content-type"]) == (200, "application/fits")
     assert fits.open(BytesIO(body))[0].data.shape == (1, 1, ROWS, COLUMNS)

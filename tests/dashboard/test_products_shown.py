@@ -221,8 +221,15 @@ def test_antennas_are_summed_up_by_receptor() -> None:
 def test_the_way_from_a_mosaic_down_to_its_caltable_set(
     address: str, new_page: Callable[..., Any]
 ) -> None:
-    page = new_page()
+    page = new_page(device_scale_factor=2)
     go(page, address, "mosaics")
+    # As many pixels as the screen has there.
+    small = page.get_by_alt_text(f"Image of {KEY}")
+    small.scroll_into_view_if_needed()
+    small.evaluate("(i) => i.decode()")
+    source = small.evaluate("(i) => i.currentSrc")
+    pixels = Image.open(BytesIO(ask(address, source.replace(address, "/"))[2])).width
+    assert pixels == 2 * small.evaluate("(i) => i.getBoundingClientRect().width") == 480
     page.get_by_role("link", name=KEY, exact=True).click()
     viewer = page.locator("#mosaicked")
     viewer.wait_for()

@@ -335,6 +335,9 @@ def test_the_page_of_an_image_shows_the_image(
     at_once = page.locator("img[src^='data:image/svg+xml,']").first
     at_once.wait_for()
     assert at_once.evaluate("image => image.complete && image.naturalWidth") == 320
+    sharp = page.get_by_alt_text(f"observations/{night.late}")
+    sharp.wait_for()
+    assert sharp.evaluate("image => image.decode().then(() => image.naturalWidth)") == 720
     page.get_by_text("rms_mjy", exact=True).first.wait_for()
     page.wait_for_timeout(1000)
     page.screenshot(path=tmp_path / "image.png")

@@ -53,7 +53,9 @@ export function pixelOf(grid, { ra, dec }) {
  * kind}; `valueAt(layer, x, y)` returns a promise of a value.
  */
 export function imageViewer({ id, layers, places, valueAt, part = null }) {
-  const seen = keep(`viewer:${id}`, { kind: layers[0].kind, blink: "", scale: 1, x: 0.5, y: 0.5, marked: true });
+  const others = layers.filter((one) => one.columns === layers[0].columns && one.rows === layers[0].rows);
+  const other = (others.find((one) => one.epoch) ?? others.find((one) => one.kind !== layers[0].kind))?.kind ?? "";
+  const seen = keep(`viewer:${id}`, { kind: layers[0].kind, blink: other, scale: 1, x: 0.5, y: 0.5, marked: true });
   let layer = layers.find((one) => one.kind === seen.kind) ?? layers[0];
   const image = el("img", { alt: "", draggable: "false" });
   const detail = el("img", { alt: "", class: "detail", draggable: "false", hidden: true });
@@ -62,6 +64,8 @@ export function imageViewer({ id, layers, places, valueAt, part = null }) {
   const frame = el("div", { class: "viewer", id, tabindex: 0, role: "application", "aria-label": "Image: drag or arrow keys move it, wheel or + and − zoom, 0 shows all" }, paper);
   const said = el("p", { class: "dim", id: `${id}-says`, role: "status" }, "Point at the image for coordinates and flux density.");
   const name = el("p", { class: "shown", id: `${id}-shown` });
+  image.addEventListener("load", () => (name.textContent = layer.name));
+  image.addEventListener("error", () => (name.textContent = `${layer.name} can't be loaded.`));
   let asked = 0;
   let settling = null;
   /** The shape of a strip exceeds that of the frame by this factor. */
@@ -116,6 +120,8 @@ export function imageViewer({ id, layers, places, valueAt, part = null }) {
     paper.style.aspectRatio = `${layer.columns} / ${layer.rows}`;
     detail.hidden = true;
     image.src = layer.src;
+    const mine = layer;
+    setTimeout(() => { if (mine === layer && !image.complete) name.textContent = `${layer.name}: loading …`; }, SETTLED_MS);
     image.alt = `${layer.name}, ${layer.columns} × ${layer.rows} pixels`;
     name.textContent = layer.name;
     over.setAttribute("viewBox", `-0.5 -0.5 ${layer.columns} ${layer.rows}`);
@@ -180,8 +186,7 @@ export function imageViewer({ id, layers, places, valueAt, part = null }) {
   const chooser = choice(`${id}-layer`, "Layer", layers.map((one) => [one.kind, one.name]), layer.kind, (kind) => { blink(false); show(kind); });
 
   let blinking = null;
-  const others = layers.filter((one) => one.columns === layers[0].columns && one.rows === layers[0].rows);
-  if (!others.some((one) => one.kind === seen.blink)) seen.blink = (others.find((one) => one.epoch) ?? others.find((one) => one.kind !== layer.kind))?.kind ?? "";
+  if (!others.some((one) => one.kind === seen.blink)) seen.blink = other;
   const press = el("button", { type: "button", id: `${id}-blink`, "aria-pressed": "false", click: () => blink(!blinking) }, "Blink");
   /** Alternate between the layer and another one; the picture stays where it is. */
   function blink(on) {

@@ -1,6 +1,8 @@
 // Reading the documents. Belongs here: fetching, checking, combining and caching pages. Doesn't:
 // display.
 
+import { el } from "./elements.js";
+
 const SCHEMA_VERSION = 2;
 /** Age of an export that may be out of date: a running platform writes one after every image. */
 export const OLD_DAYS = 30 / 1440;
@@ -22,7 +24,30 @@ const failed = new Set();
 /** Reason why a document can't be shown, for the observer. */
 export class LoadFailure extends Error {}
 
-async function read(path, document, options) {
+/** Whether the page was opened as a file: then browsers load scripts, but no JSON. */
+export const isFile = location.protocol === "file:";
+
+/** Documents that their scripts handed over. */
+const handed = new Map();
+if (isFile) globalThis.contimgDocument = (path, content) => handed.set(path, content);
+
+/** Return a document from the script beside it. */
+function fromScript(path) {
+  return new Promise((resolve, reject) => {
+    const done = (end) => () => {
+      script.remove();
+      end();
+    };
+    const script = el("script", {
+      src: `${path}.js`,
+      load: done(() => resolve(handed.get(path))),
+      error: done(() => reject(new LoadFailure(`${path}.js can't be loaded. The page needs the whole directory of the export: contimg export --out DIR writes one that opens without a server.`))),
+    });
+    document.head.append(script);
+  });
+}
+
+async function fetched(path, options) {
   let answer;
   try {
     answer = await fetch(path, options);
@@ -38,6 +63,11 @@ async function read(path, document, options) {
   } catch {
     throw new LoadFailure(`${path} is not a complete JSON document. Run contimg export to write it again.`);
   }
+  return content;
+}
+
+async function read(path, document, options) {
+  const content = await (isFile ? fromScript(path) : fetched(path, options));
   if (content?.schema_version !== SCHEMA_VERSION) {
     throw new LoadFailure(`${path} has schema version ${content?.schema_version ?? "none"}; this dashboard reads ${SCHEMA_VERSION}. Run contimg dashboard from the release that wrote the export.`);
   }

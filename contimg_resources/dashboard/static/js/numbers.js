@@ -4,7 +4,7 @@ const NONE = "–";
 const missing = (value) => value === null || value === undefined || !Number.isFinite(value);
 
 /** Format with fixed decimals; a dash if missing. */
-export const fixed = (value, decimals = 2) => (missing(value) ? NONE : value.toFixed(decimals).replace("-", "−"));
+export const fixed = (value, decimals = 2) => (missing(value) ? NONE : value.toFixed(decimals).replace(/^-(?=[0.]*$)/, "").replace("-", "−"));
 
 /** Format with significant digits, without an exponent as long as that is readable. */
 export function digits(value, significant = 3) {

@@ -29,11 +29,14 @@ function factsOf(r) {
   );
 }
 
+/** A figure; numbers of antennas have no decimals. */
+const figure = (value) => (Number.isInteger(value) ? value.toLocaleString("en") : digits(value));
+
 const FIGURES = [
   { name: "Order", of: (f) => f.order, number: true },
   { name: "Table", of: (f) => f.type, show: (f) => `${f.type}: ${TITLES[f.type] ?? ""}` },
   { name: "Figure", of: (f) => f.name },
-  { name: "Value", of: (f) => f.value, show: (f) => digits(f.value), number: true },
+  { name: "Value", of: (f) => f.value, show: (f) => figure(f.value), number: true },
   { name: "Limit", of: (f) => f.limit, show: (f) => (f.limit === null ? "" : `${f.is_most ? "at most" : "at least"} ${digits(f.limit)}`), number: true },
   { name: "Check", of: (f) => (f.is_good ? "passed" : "failed"), show: (f) => (f.value === null ? "" : el("span", { class: `state ${f.is_good ? "complete" : "failed"}` }, f.is_good ? "passed" : "failed")) },
 ];

@@ -4,6 +4,7 @@
 import { choice, el } from "../elements.js";
 import { pixelOf, skyOf } from "../imageviewer.js";
 import { keep } from "../keeping.js";
+import { isFile } from "../loading.js";
 import { counted, digits, fixed, position } from "../numbers.js";
 import { placesOf } from "../pages.js";
 import { readPosition } from "../places.js";
@@ -27,6 +28,7 @@ async function read(path) {
 
 export async function show(index, argument) {
   const heading = el("h1", { tabindex: -1 }, title);
+  if (isFile) return [heading, el("p", { class: "message" }, "The map of the sky needs a server: contimg dashboard.")];
   const layers = await read("sky/layers.json");
   if (!layers?.length) return [heading, el("p", { class: "message" }, "There is no map of the sky yet: the platform makes it of the first mosaics, and contimg sky does.")];
   const chosen = keep("map", { layer: layers[0].name, ra: null, dec: null, fov: 10, sources: true });

@@ -6,7 +6,7 @@ import { dots, shapes } from "../charts/marks.js";
 import { isLive } from "../live.js";
 import { loadDocument } from "../loading.js";
 import { counted, degrees, digits, fixed, median, range } from "../numbers.js";
-import { mosaicLink } from "../pages.js";
+import { mosaicLink, thumbnail } from "../pages.js";
 import { table } from "../tables.js";
 import { utcText } from "../times.js";
 
@@ -27,6 +27,10 @@ const COLUMNS = [
   { name: "Flux scale", of: (m) => m.flux_scale, show: (m) => fixed(m.flux_scale, 3), number: true },
   { name: "Epoch", of: (m) => m.epoch_ok, show: (m) => (m.epoch_ok === null ? "–" : m.epoch_ok ? "good" : el("span", { class: "state failed" }, "failed checks")) },
 ];
+
+/** Width of a thumbnail, CSS pixels, as in style.css. */
+const THUMBNAIL_PX = 240;
+const PICTURE = { name: "Image", of: () => null, show: (m) => (m.state === "made" ? thumbnail({ what: "mosaics", key: m.key, kind: "image" }, THUMBNAIL_PX) : "–") };
 
 export async function show(index, key) {
   if (key && isLive) return (await import("./mosaic.js")).page(index, key);
@@ -56,6 +60,6 @@ export async function show(index, key) {
           rows: measured,
         })
       : null,
-    table({ id: "mosaics", caption: "Mosaics", columns: COLUMNS, rows: all, sort: "-Mid-time (UTC)", none: "The export has no mosaics yet." }),
+    table({ id: "mosaics", caption: "Mosaics", columns: isLive ? [COLUMNS[0], PICTURE, ...COLUMNS.slice(1)] : COLUMNS, rows: all, sort: "-Mid-time (UTC)", none: "The export has no mosaics yet." }),
   ].filter(Boolean);
 }

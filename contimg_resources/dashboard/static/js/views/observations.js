@@ -7,7 +7,7 @@ import { loadDocument } from "../loading.js";
 import { counted, degrees, position } from "../numbers.js";
 import { observationLink, setLink } from "../pages.js";
 import { table } from "../tables.js";
-import { utcText } from "../times.js";
+import { nowMjd, utcText } from "../times.js";
 import { reprocessing } from "./reprocessing.js";
 
 export const title = "Observations";
@@ -52,7 +52,7 @@ export async function show(index, key) {
       choice("observations-state", "State", [["", "any"], ...states.map((s) => [s, s]), ["stale", "stale products"]], chosen.state, (value) => { chosen.state = value; draw(); }),
       el("label", { class: "control" }, el("span", {}, "Key, reason, calibrator or set"), text),
     ),
-    await reprocessing(),
+    await reprocessing(index.status.end_mjd ?? nowMjd()),
     said,
     place,
   ].filter(Boolean);

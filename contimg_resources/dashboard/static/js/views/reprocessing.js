@@ -4,14 +4,15 @@
 import { choice, el } from "../elements.js";
 import { keep } from "../keeping.js";
 import { ask, isLive } from "../live.js";
+import { dayText } from "../times.js";
 
 const words = (name) => name.replaceAll("_", " ");
 
-/** Make the form; null where nothing can be launched. */
-export async function reprocessing() {
+/** Make the form, for the day of an MJD at first; null where nothing can be launched. */
+export async function reprocessing(mjd) {
   const can = isLive ? await ask("reprocess").catch(() => null) : null;
   if (!can?.steps.length) return null;
-  const chosen = keep("reprocessing", { day: new Date().toISOString().slice(0, 10), only: "stale", step: "calibrated_ms" });
+  const chosen = keep("reprocessing", { day: dayText(mjd), only: "stale", step: "calibrated_ms" });
   const said = el("p", { role: "status", id: "reprocess-said" });
   const day = el("input", { type: "date", id: "reprocess-day", value: chosen.day, min: can.first_day, required: true, input: () => (chosen.day = day.value) });
   const button = el("button", { id: "reprocess-launch" }, "Reprocess");

@@ -94,7 +94,7 @@ export async function show(index, text) {
       ...(near ? [{ name: "Separation", of: (r) => r.away, show: (r) => separationText(r.away), number: true }] : []),
       { name: "RA, Dec (ICRS)", of: (r) => r.ra, show: (r) => position(r.ra, r.dec) },
       { name: "Tags", of: (r) => annotationsOf("source", r.id).tags.map((t) => t.text).join(" "), show: (r) => tagLine(annotationsOf("source", r.id)) },
-      ...METRICS.map(([name, heading]) => ({ name: heading, of: cellOf(name), show: (r) => digits(sources[name][r.i]), number: true })),
+      ...METRICS.map(([name, heading]) => ({ name: heading, of: cellOf(name), show: (r) => (name === "n_epochs" ? sources[name][r.i]?.toLocaleString("en") : digits(sources[name][r.i])), number: true })),
       { name: "Variable", of: (r) => (sources.is_variable[r.i] ? "yes" : "") },
     ];
     said.textContent = `${counted(shown.rows.length, "sources")} of ${sources.source_id.length.toLocaleString("en")}${near ? ` within ${separationText((number(chosen.radius) ?? 10) / 60)} of ${near.name ? `${near.name} (${near.by}), ` : ""}${position(near.ra, near.dec)}` : ""}${chosen.named?.text === chosen.text && chosen.named.reason ? `: ${chosen.named.reason}` : ""}`;

@@ -2,8 +2,10 @@
 // Doesn't: history.
 
 import { el } from "../elements.js";
+import { isLive } from "../live.js";
 import { loadDocument, OLD_DAYS } from "../loading.js";
 import { counted, digits, fixed } from "../numbers.js";
+import { observationLink } from "../pages.js";
 import { lengthText, nowMjd, utcText } from "../times.js";
 import { candidateTable } from "./candidates.js";
 
@@ -79,7 +81,7 @@ function counts(status) {
           el("ul", { class: "counts" }, found.map((c) => el("li", {}, el("span", { class: `key state-${order(c.state)}`, "aria-hidden": "true" }), el("strong", {}, c.n.toLocaleString("en")), ` ${c.state}`))),
         ]
       : el("p", { class: "dim" }, "No observations in these 24 hours."),
-    status.last_observation ? el("p", { class: "dim" }, "Latest: ", el("span", { class: "id" }, status.last_observation)) : null,
+    status.last_observation ? el("p", { class: "dim" }, "Latest: ", isLive ? observationLink(status.last_observation) : el("span", { class: "id" }, status.last_observation)) : null,
   );
 }
 
