@@ -10,7 +10,8 @@ import pytest
 
 from contimg_resources.dashboard.from_files import one_script
 from contimg_resources.dashboard.serving import install_dashboard
-from tests.dashboard.conftest import go, needs_browser
+from tests.conftest import needs_browser
+from tests.dashboard.conftest import go
 from tests.dashboard.made_up_export import CANDIDATES, DIPPING, MadeUpExport
 
 

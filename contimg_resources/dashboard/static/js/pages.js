@@ -32,7 +32,8 @@ export const listed = (elements) => elements.map((one, i) => [i ? ", " : "", one
 /** A small picture of an image {what, key, kind}, with as many pixels as the screen shows. */
 export function thumbnail(image, width) {
   const at = (pixels) => `${layerAddress(image, "webp")}?width=${pixels}`;
-  return el("img", { class: "thumbnail", width, alt: `Image of ${image.key}`, loading: "lazy", src: at(width), srcset: [1, 2, 3].map((n) => `${at(n * width)} ${n}x`).join(", ") });
+  const gone = (event) => event.target.replaceWith("–");
+  return el("img", { class: "thumbnail", error: gone, width, alt: `Image of ${image.key}`, loading: "lazy", src: at(width), srcset: [1, 2, 3].map((n) => `${at(n * width)} ${n}x`).join(", ") });
 }
 
 export const sizeText = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
