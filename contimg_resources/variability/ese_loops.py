@@ -251,30 +251,6 @@ def best_matches(
 
 
 @compiled(parallel=True)
-def changes_at(mjd: Floats, mids: Floats, widths: Floats, tables: Floats, reach: float) -> Floats:
-    """Return tabulated shapes at some times, for every epoch of minimum and width.
-
-    `mids` are in MJD, `widths` in days; `tables`, shape (n_shapes, n_steps), extend from -`reach`
-    to `reach` widths, and are interpolated linearly. Returns the shape (n_points, n_shapes, n_mids,
-    n_widths), 0 outside the tables.
-    """
-    n_shapes, n_steps = tables.shape
-    scale = (n_steps - 1) / (2.0 * reach)
-    found = np.zeros((len(mjd), n_shapes, len(mids), len(widths)))
-    for i in spread(len(mjd)):
-        for m in range(len(mids)):
-            for w in range(len(widths)):
-                place = ((mjd[i] - mids[m]) / widths[w] + reach) * scale
-                if place >= 0.0 and place < n_steps - 1:
-                    cell = int(place)
-                    part = place - cell
-                    for s in range(n_shapes):
-                        here, after = tables[s, cell], tables[s, cell + 1]
-                        found[i, s, m, w] = here + part * (after - here)
-    return found
-
-
-@compiled(parallel=True)
 def smoothed(offsets: Ints, mjd: Floats, flux: Floats, error: Floats) -> Floats:
     """Smooth relative flux densities with a damped random walk about 1 of 30 % and 30 days.
 
@@ -324,14 +300,27 @@ def most_significant_pairs(offsets: Ints, flux: Floats, error: Floats) -> Ints:
     return found
 
 
-@compiled()
-def walks(offsets: Ints, mjd: Floats, sigma: Floats, tau: Floats, normal: Floats) -> Floats:
-    """Return damped random walks from normal deviates; all shapes (n_points,), `tau` in days."""
-    values = np.empty(len(mjd))
-    for source in range(len(offsets) - 1):
-        last = 0.0
+@compiled(parallel=True)
+def filtered(
+    offsets: Ints, mjd: Floats, values: Floats, error: Floats, noise: Floats, is_white: bool
+) -> Floats:
+    """Whiten values in the noise of their source, or give white ones its covariance.
+
+    Whitened values are the standardised innovations: what the values before don't predict, over its
+    standard deviation. `noise`, shape (n_sources, 3), has the columns `SIGMA`, `TAU`, `JITTER`;
+    `is_white` says that `values` are innovations already. All others have the shape (n_points,).
+    """
+    result = np.empty(len(mjd))
+    for source in spread(len(offsets) - 1):
+        sigma2, jitter2 = noise[source, SIGMA] ** 2, noise[source, JITTER] ** 2
+        state, variance = 0.0, sigma2
         for i in range(offsets[source], offsets[source + 1]):
-            k = np.exp((mjd[i - 1] - mjd[i]) / tau[i]) if i > offsets[source] else 0.0
-            last = k * last + sigma[i] * np.sqrt(1.0 - k * k) * normal[i]
-            values[i] = last
-    return values
+            if i > offsets[source]:
+                k = np.exp((mjd[i - 1] - mjd[i]) / noise[source, TAU])
+                state, variance = k * state, k * k * variance + sigma2 * (1.0 - k * k)
+            total = variance + error[i] * error[i] + jitter2
+            surprise = values[i] * np.sqrt(total) if is_white else values[i] - state
+            result[i] = state + surprise if is_white else surprise / np.sqrt(total)
+            state += variance / total * surprise
+            variance *= 1.0 - variance / total
+    return result

@@ -5,7 +5,7 @@ Belongs here: one dip of one source. Doesn't: the search (see `ese`), names and 
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Protocol
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from contimg_resources.products.events import CandidateState
 from contimg_resources.settings import EseSettings
 from contimg_resources.variability.ese import TYPICAL_DEPTH, change_of
 from contimg_resources.variability.noise import LogCurves, Noises, log_curves
-from contimg_resources.variability.templates import MOST_OF_SPAN, REACH, Shape, U, bank, fine_bank
+from contimg_resources.variability.templates import MOST_OF_SPAN, Shape, bank, fine_bank
 
 #: The posterior of a dip is evaluated on grids of shape, epoch of minimum and width, each closer
 #: around the last: maximum number of shapes, numbers of epochs and of widths. The first has the
@@ -36,6 +36,23 @@ REACH_WIDTHS = 2.0
 _SHARED = 0.4
 _SHARED_SIGMA = 3.0
 MIN_NEIGHBOURS = 3
+
+
+class Dip(Protocol):
+    """Epoch and width of a dip."""
+
+    @property
+    def mid_mjd(self) -> float:
+        """Epoch of minimum, MJD in days."""
+
+    @property
+    def width_days(self) -> float:
+        """Full width at half depth."""
+
+
+def is_same(one: Dip, other: Dip) -> bool:
+    """Return whether dips of one source are one event: that of each is within the wider one."""
+    return abs(one.mid_mjd - other.mid_mjd) <= max(one.width_days, other.width_days)
 
 
 class Outcome(StrEnum):
@@ -90,8 +107,6 @@ def fit_dip(
     order of time, relative to its level; `place` is the result of the search: epoch of minimum
     (MJD), width (days).
     """
-    from contimg_resources.variability.ese_loops import changes_at
-
     offsets = np.array([0, len(mjd)])
     shapes = bank(settings.templates)
     (mid, width), depth = place, TYPICAL_DEPTH
@@ -106,8 +121,8 @@ def fit_dip(
         mids = mid + mid_reach * np.linspace(-1.0, 1.0, n_mids)
         logs = np.log(width) + log_reach * np.linspace(-1.0, 1.0, n_widths)
         logs = logs[logs <= np.log(widest) + 1e-9]
-        tables = np.array([change_of(shape, U, depth) for shape in shapes])
-        columns = changes_at(mjd, mids, np.exp(logs), tables, REACH)
+        u = (mjd[:, None, None] - mids[:, None]) / np.exp(logs)
+        columns = np.stack([change_of(shape, u, depth) for shape in shapes], axis=1)
         fits = noises.fit(curve, columns.reshape(len(mjd), -1), noise)
         cells = (len(shapes), n_mids, len(logs), len(noise))
         weight = (fits.log_posterior[:, None, :] + fits.gains(0.0)).reshape(cells)
@@ -185,21 +200,14 @@ def is_shared(neighbours: DipEvidence, depth: float) -> bool:
     return shared > _SHARED * depth and shared > _SHARED_SIGMA * error
 
 
-class Dip(NamedTuple):
-    """Epoch and width of a dip."""
-
-    mid_mjd: float  #: Epoch of minimum, MJD in days.
-    width_days: float  #: Full width at half depth.
-
-
 def depth_of(
-    fit: Dip | DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
+    dip: Dip, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
 ) -> tuple[float, float]:
     """Return the depth of the same dip (epoch, width) in other measurements, and its error.
 
     NaN if the measurements don't constrain it.
     """
-    u = (mjd - fit.mid_mjd) / fit.width_days
+    u = (mjd - dip.mid_mjd) / dip.width_days
     near = np.abs(u) <= REACH_WIDTHS
     if near.sum() < 4 or not (np.abs(u) <= 0.5).any() or not (np.abs(u[near]) > 0.5).any():
         return np.nan, np.nan
