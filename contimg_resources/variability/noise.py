@@ -49,7 +49,7 @@ _SHARE_OF_EVENTS = 0.01
 #: A measurement that is above or below all of its neighbours, two on each side within these days,
 #: by this many standard deviations is an outlier; a step or a flare isn't.
 _OUTLIER_SIGMA, _OUTLIER_DAYS = 5.0, 5.0
-#: Larger innovations are those of steps, which the search fits.
+#: Larger innovations are those of steps, which the search fits, or of single epochs.
 _LARGEST_INNOVATION = 7.0
 #: Amplitudes of ln S from the minimum, a setting, to this one have equal prior probability.
 _MAX_AMPLITUDE = 3.0
@@ -259,9 +259,9 @@ def own_innovations(curves: LogCurves, noise: Floats, random: np.random.Generato
     from contimg_resources.variability.ese_loops import filtered
 
     own = filtered(curves.offsets, curves.mjd, curves.values, curves.error, noise, False)
+    own[own < -_LARGEST_INNOVATION] = 0.0
     source = np.repeat(np.arange(len(curves)), np.diff(curves.offsets))
     n_below = np.bincount(source[own < 0], minlength=len(curves))[source]
     own = own[np.lexsort((own, source))]
     drawn_from = curves.offsets[source] + (random.random(len(own)) * n_below).astype(int)
-    signs = random.choice((-1.0, 1.0), len(own))
-    return np.asarray(signs * np.maximum(own[drawn_from], -_LARGEST_INNOVATION))
+    return np.asarray(random.choice((-1.0, 1.0), len(own)) * own[drawn_from])

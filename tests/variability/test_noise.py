@@ -128,7 +128,7 @@ def test_draws_have_the_outliers_of_a_light_curve_and_neither_its_flares_nor_its
     flares = 2.0 * np.exp(-(mjd % 500) / 20)
     for curve in (curves, replace(curves, values=curves.values + flares)):
         own = own_innovations(curve, noise, random)
-        assert np.abs(own).max() == pytest.approx(_LARGEST_INNOVATION)
+        assert 5 < np.abs(own).max() <= _LARGEST_INNOVATION
         assert np.mean(own) == pytest.approx(0, abs=0.03)
         assert np.mean(own[1:] * own[:-1]) == pytest.approx(0, abs=0.05)
         for sigma in (1.0, 3.0, 5.0):
