@@ -33,8 +33,9 @@ class Kind:
     def drawn(self, mjd: Floats, n: int, random: np.random.Generator) -> Floats:
         """Return ln S of `n` sources at times in MJD, shape (n, n_points)."""
         values = self.jitter * random.standard_normal((n, len(mjd)))
-        values += self.heavy * random.standard_t(_FREEDOM, (n, len(mjd)))
         values += random.standard_normal((n, len(mjd))) @ _root(self._of_walks(mjd)).T
+        if self.heavy:
+            values += self.heavy * random.standard_t(_FREEDOM, (n, len(mjd)))
         if self.annual:
             phase = random.uniform(0, 2 * np.pi, (n, 1))
             values += self.annual * np.cos(2 * np.pi * mjd / _YEAR_DAYS + phase)
