@@ -315,8 +315,9 @@ def events_page(report: EventsReport) -> str:
         "Flares aren't Gaussian, so the observer who knows their covariance isn't ideal: flares "
         "raise its threshold, while the search fits flares beside dips. Two walks and annual waves "
         "aren't the noise that the search assumes, so they can have more false alarms than "
-        "`ese.false_alarms`. Errors with heavy tails are in its threshold, and raise it. Steady sources have fewer, and dips of 10 % in them are missed: the "
-        "ideal observer is allowed as many false alarms there as in variable sources.",
+        "`ese.false_alarms`. Errors with heavy tails are in its threshold, and raise it. Steady "
+        "sources have fewer, and dips of 10 % in them are missed: the ideal observer is allowed as "
+        "many false alarms there as in variable sources.",
         "",
     ]
     lines += [

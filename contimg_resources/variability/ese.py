@@ -187,9 +187,10 @@ def measure_threshold(
     """Measure the threshold on drawn light curves, without events.
 
     Sources are drawn in proportion to the probability that they vary intrinsically: steady ones
-    have fewer false alarms. Each draw has the times, errors and innovations of a source and a noise
-    that its light curve allows, and is searched like a light curve; so the number of trials, the
-    uncertainty of the noises and outliers count.
+    have fewer false alarms. Each draw has the times and errors of a source and a noise that its
+    light curve allows, and is searched like a light curve; so the number of trials and the
+    uncertainty of the noises count. One in two has the innovations of the source, the others normal
+    ones; the threshold is the larger of both kinds.
     """
     from scipy.special import logsumexp
 
@@ -208,7 +209,10 @@ def measure_threshold(
     own = varies[order]
     noise = noises.grid[(own + random.gumbel(size=own.shape)).argmax(axis=1)]
     drawn_from = curves.chosen(order)
-    made = drawn(drawn_from, noise, own_innovations(drawn_from, noise, random))
+    innovations = own_innovations(drawn_from, noise, random)
+    is_normal = np.repeat(np.arange(n_drawn) % 2 == 1, np.diff(drawn_from.offsets))
+    innovations[is_normal] = random.standard_normal(int(is_normal.sum()))
+    made = drawn(drawn_from, noise, innovations)
     scores = search(made, noises, noises.fit(made).log_posterior, settings, progress).score
-    years = source_years(made.offsets, made.mjd)
-    return threshold_for(scores, years, settings.false_alarms)
+    years = source_years(made.offsets, made.mjd) / 2
+    return max(threshold_for(scores[i::2], years, settings.false_alarms) for i in (0, 1))
