@@ -167,11 +167,10 @@ def search_candidates(
         if candidate.state is not CandidateState.WITHDRAWN and _has_baseline(candidate, first_mjd):
             places.setdefault(candidate.source_id, []).append(candidate)
     # Beside a step or a flare, a dip has less evidence than without it.
-    jitter = noises.grid[log_posterior.argmax(axis=1), 2]
-    jumps = jumps_of(logs, np.repeat(jitter, np.diff(logs.offsets))) > OUTLYING
+    jumps = jumps_of(logs, noises.grid[log_posterior.argmax(axis=1), 2])
     least = threshold * (1.0 if colour is None else _LEAST)
     chosen = np.isin(curves.source_id, list(places)) | (score >= least)
-    chosen[np.repeat(np.arange(len(curves)), np.diff(logs.offsets))[jumps]] = True
+    chosen |= np.maximum.reduceat(jumps, logs.offsets[:-1]) > OUTLYING
     sky = _Sky(curves, level_jy, flux, error, noises, settings, day_mjd, threshold, least, colour)
     events: list[CandidateRecord | Rejected] = []
     for index in np.flatnonzero(chosen):

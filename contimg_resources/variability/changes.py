@@ -57,17 +57,17 @@ class Evidence(NamedTuple):
 def jumps_of(curves: LogCurves, jitter: Floats) -> Floats:
     """Return the change at each measurement, in standard deviations, shape (n_points,).
 
-    The mean of it and the next two less that of the three before it. `jitter` (of ln S) is that of
-    each measurement, shape (n_points,). 0 near the ends of a source.
+    The mean of it and the next two less that of the three before it; 0 near the ends of a source.
+    `jitter` is that of ln S of each source, shape (n_sources,).
     """
     jumps = np.zeros_like(curves.values)
+    source = np.repeat(np.arange(len(curves)), np.diff(curves.offsets))
     if len(jumps) >= 2 * _AVERAGED:
         means = sliding_window_view(curves.values, _AVERAGED).mean(axis=1)
-        variances = np.square(curves.error) + np.square(jitter)
+        variances = np.square(curves.error) + np.square(jitter[source])
         variances = sliding_window_view(variances, _AVERAGED).sum(axis=1) / _AVERAGED**2
         change = np.abs(means[_AVERAGED:] - means[:-_AVERAGED])
         sigma = np.sqrt(variances[_AVERAGED:] + variances[:-_AVERAGED])
-        source = np.repeat(np.arange(len(curves)), np.diff(curves.offsets))
         one = source[2 * _AVERAGED - 1 :] == source[: 1 - 2 * _AVERAGED]
         jumps[_AVERAGED : 1 - _AVERAGED] = np.where(one, change / sigma, 0.0)
     return jumps
@@ -105,8 +105,7 @@ class Source:
             logs = log_curves(np.array([0, len(mjd)]), mjd, flux, error)
             log_posterior = self.noises.fit(logs).log_posterior
             dips = search(logs, self.noises, log_posterior, self.settings)
-            jitter = self.noises.grid[log_posterior[0].argmax(), 2]
-            jumps = jumps_of(logs, np.full(len(mjd), jitter))
+            jumps = jumps_of(logs, self.noises.grid[log_posterior.argmax(axis=1), 2])
             if jumps.max() > OUTLYING:
                 evidence, jump = self._jump(logs, float(mjd[jumps.argmax()]))
                 if evidence > max(float(dips.score[0]), _LEAST_OF_JUMP):
