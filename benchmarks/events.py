@@ -24,17 +24,7 @@ from pydantic import TypeAdapter
 from benchmarks.cells import DAY, OnSky, measure_sky
 from benchmarks.replay import Replay, replay
 from benchmarks.report import describe_machine
-from benchmarks.skies import (
-    AGN_LIKE,
-    ANNUAL,
-    FLARING,
-    HEAVY,
-    STEADY,
-    TWO_WALKS,
-    Kind,
-    Population,
-    Sky,
-)
+from benchmarks.skies import AGN_LIKE, ANNUAL, FLARING, STEADY, TWO_WALKS, Kind, Population, Sky
 from contimg_resources.casa import Progress
 from contimg_resources.settings import EseSettings, VariabilitySettings
 from contimg_resources.simulation.light_curves import Watch, write_light_curves
@@ -180,7 +170,7 @@ def _write(path: Path, kind: type[_Part], part: _Part) -> None:
 
 def _skies(every: bool) -> Iterator[Sky]:
     """Yield skies; the first of each population is watched daily for two years, errors 5 %."""
-    for population in (AGN_LIKE, STEADY, TWO_WALKS, FLARING, ANNUAL, HEAVY):
+    for population in (AGN_LIKE, STEADY, TWO_WALKS, FLARING, ANNUAL):
         yield Sky(population, _DAILY)
         if not every:
             continue
@@ -192,8 +182,8 @@ def _skies(every: bool) -> Iterator[Sky]:
             if (cadence, error) != (1.0, 0.05)
             and (population is AGN_LIKE or cadence == 1.0 or error == 0.05)
         ]
-        if population in (FLARING, ANNUAL, HEAVY):
-            others = others[:: 4 if population is HEAVY else 3]
+        if population in (FLARING, ANNUAL):
+            others = others[::3]
         if population is AGN_LIKE:
             others += [
                 replace(_DAILY, gap_days=40.0),

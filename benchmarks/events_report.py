@@ -278,8 +278,7 @@ def events_page(report: EventsReport) -> str:
         "eleven AGN. *Two walks each*: 4 or 6 % over 3 or 8 days and 8 to 30 % over 60 to 800 "
         "days. *Epoch errors over 20 d*: the shared error is correlated over 20 days. *Flares*: a "
         "third steady, the others with two flares a year, of 30 % in the mean, that decay in 10 "
-        "or 30 days. *Annual waves*: 5 %, three of four sources with a walk. *Heavy tails*: like "
-        "real AGN, with further errors after Student's t with three degrees of freedom, scale 5 %.",
+        "or 30 days. *Annual waves*: 5 %, three of four sources with a walk.",
         "",
         f"The table counts the kinds of events of which the ideal observer finds more than "
         f"{100 * _IDEAL_FINDS:.0f} %, and the false alarms of the search among sources without "
@@ -315,9 +314,12 @@ def events_page(report: EventsReport) -> str:
         "Flares aren't Gaussian, so the observer who knows their covariance isn't ideal: flares "
         "raise its threshold, while the search fits flares beside dips. Two walks and annual waves "
         "aren't the noise that the search assumes, so they can have more false alarms than "
-        "`ese.false_alarms`. Errors with heavy tails are in its threshold, and raise it. Steady "
-        "sources have fewer, and dips of 10 % in them are missed: the ideal observer is allowed as "
-        "many false alarms there as in variable sources.",
+        "`ese.false_alarms`. Steady sources have fewer, and dips of 10 % in them are missed: the "
+        "ideal observer is allowed as many false alarms there as in variable sources.",
+        "",
+        "Errors with heavy tails and bad measurements can have more false alarms, too: [the "
+        "description of the search](variability.md) has the figures, and the reason for which the "
+        "threshold isn't measured on the sources' own innovations.",
         "",
     ]
     lines += [

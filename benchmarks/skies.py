@@ -15,7 +15,6 @@ from contimg_resources.variability.noise import AGN, Noises
 from contimg_resources.variability.templates import Shape, clegg, fiedler, normalised
 
 _YEAR_DAYS = 365.25
-_FREEDOM = 3
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,6 @@ class Kind:
 
     walks: tuple[tuple[float, float], ...] = ()  #: Sigma and tau (days) of damped random walks.
     jitter: float = 0.0  #: Standard deviation of each measurement.
-    #: Scale of errors of each measurement after Student's t with three degrees of freedom.
-    heavy: float = 0.0
     annual: float = 0.0  #: Amplitude of an annual wave of random phase.
     #: Flares at random: number a year, mean amplitude of ln S, decay time (days).
     flares: tuple[float, float, float] | None = None
@@ -34,8 +31,6 @@ class Kind:
         """Return ln S of `n` sources at times in MJD, shape (n, n_points)."""
         values = self.jitter * random.standard_normal((n, len(mjd)))
         values += random.standard_normal((n, len(mjd))) @ _root(self._of_walks(mjd)).T
-        if self.heavy:
-            values += self.heavy * random.standard_t(_FREEDOM, (n, len(mjd)))
         if self.annual:
             phase = random.uniform(0, 2 * np.pi, (n, 1))
             values += self.annual * np.cos(2 * np.pi * mjd / _YEAR_DAYS + phase)
@@ -57,8 +52,7 @@ class Kind:
 
         That of flares is the covariance of a shot noise (Rice 1954, section 1.5).
         """
-        variance = self.jitter**2 + self.heavy**2 * _FREEDOM / (_FREEDOM - 2)
-        covariance = self._of_walks(mjd) + variance * np.eye(len(mjd))
+        covariance = self._of_walks(mjd) + self.jitter**2 * np.eye(len(mjd))
         apart = mjd[:, None] - mjd[None, :]
         if self.annual:
             covariance += 0.5 * self.annual**2 * np.cos(2 * np.pi * apart / _YEAR_DAYS)
@@ -104,7 +98,6 @@ TWO_WALKS = Population(
 FLARING = Population(
     "flares", (Kind(), Kind(flares=(2.0, 0.3, 10.0)), Kind(flares=(2.0, 0.3, 30.0)))
 )
-HEAVY = Population("heavy tails", tuple(replace(kind, heavy=0.05) for kind in AGN_LIKE.kinds))
 ANNUAL = Population(
     "annual waves", (Kind(), *(Kind(AGN_LIKE.kinds[i].walks, 0.0, 0.05) for i in (1, 5, 6)))
 )
@@ -142,7 +135,7 @@ class Sky:
         watch, kinds = self.watch, self.population.kinds
         if watch.epoch_days or not any(kind.walks for kind in kinds):
             return None
-        if any(len(kind.walks) > 1 or kind.annual or kind.flares or kind.heavy for kind in kinds):
+        if any(len(kind.walks) > 1 or kind.annual or kind.flares for kind in kinds):
             return None
         # What the errors of the measurements don't include; see `steady_light_curves`.
         unknown = watch.own_scatter**2 + 0.75 * watch.epoch_scatter**2

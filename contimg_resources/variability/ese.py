@@ -17,7 +17,6 @@ from contimg_resources.variability.noise import (
     Noises,
     drawn,
     evidence_for,
-    own_innovations,
 )
 from contimg_resources.variability.templates import (
     MOST_OF_SPAN,
@@ -184,13 +183,12 @@ def measure_threshold(
     settings: EseSettings,
     progress: Progress = no_progress,
 ) -> float:
-    """Measure the threshold on drawn light curves, without events.
+    """Measure the threshold on light curves that are drawn from the noises of the sources.
 
     Sources are drawn in proportion to the probability that they vary intrinsically: steady ones
     have fewer false alarms. Each draw has the times and errors of a source and a noise that its
     light curve allows, and is searched like a light curve; so the number of trials and the
-    uncertainty of the noises count. One in two has the innovations of the source, the others normal
-    ones; the threshold is the larger of both kinds.
+    uncertainty of the noises count.
     """
     from scipy.special import logsumexp
 
@@ -208,11 +206,6 @@ def measure_threshold(
     # The noise with the largest of log posterior plus Gumbel deviate is a draw of it.
     own = varies[order]
     noise = noises.grid[(own + random.gumbel(size=own.shape)).argmax(axis=1)]
-    drawn_from = curves.chosen(order)
-    innovations = own_innovations(drawn_from, noise, random)
-    is_normal = np.repeat(np.arange(n_drawn) % 2 == 1, np.diff(drawn_from.offsets))
-    innovations[is_normal] = random.standard_normal(int(is_normal.sum()))
-    made = drawn(drawn_from, noise, innovations)
+    made = drawn(curves.chosen(order), noise, random)
     scores = search(made, noises, noises.fit(made).log_posterior, settings, progress).score
-    years = source_years(made.offsets, made.mjd) / 2
-    return max(threshold_for(scores[i::2], years, settings.false_alarms) for i in (0, 1))
+    return threshold_for(scores, source_years(made.offsets, made.mjd), settings.false_alarms)

@@ -297,25 +297,14 @@ def most_significant_pairs(offsets: Ints, flux: Floats, error: Floats) -> Ints:
     return found
 
 
-@compiled(parallel=True)
-def filtered(
-    offsets: Ints, mjd: Floats, values: Floats, error: Floats, noise: Floats, is_white: bool
-) -> Floats:
-    """Whiten values in the noise of their source, or give white ones its covariance.
-
-    Whitened values are the standardised innovations: what the values before don't predict, over its
-    standard deviation. `noise`, shape (n_sources, 3), has the columns `SIGMA`, `TAU`, `JITTER`;
-    `is_white` says that `values` are innovations already. All others have the shape (n_points,).
-    """
-    result = np.empty(len(mjd))
-    for source in spread(len(offsets) - 1):
-        own = slice(offsets[source], offsets[source + 1])
-        kept, gains, inverses = _gains(mjd[own], error[own], noise[source])
-        state = 0.0
-        for i in range(len(kept)):
-            state *= kept[i]
-            value, sigma = values[own][i], 1.0 / np.sqrt(inverses[i])
-            surprise = value * sigma if is_white else value - state
-            result[own][i] = state + surprise if is_white else surprise / sigma
-            state += gains[i] * surprise
-    return result
+@compiled()
+def walks(offsets: Ints, mjd: Floats, sigma: Floats, tau: Floats, normal: Floats) -> Floats:
+    """Return damped random walks from normal deviates; all shapes (n_points,), `tau` in days."""
+    values = np.empty(len(mjd))
+    for source in range(len(offsets) - 1):
+        last = 0.0
+        for i in range(offsets[source], offsets[source + 1]):
+            k = np.exp((mjd[i - 1] - mjd[i]) / tau[i]) if i > offsets[source] else 0.0
+            last = k * last + sigma[i] * np.sqrt(1.0 - k * k) * normal[i]
+            values[i] = last
+    return values

@@ -233,9 +233,10 @@ def structure_of(source_id: str, curve: LogCurves, noise: Floats) -> Structure:
     """
     sigma, tau_days, jitter = noise
     mjd = curve.mjd
-    normal = np.random.default_rng(len(mjd)).standard_normal(_DRAWS * len(mjd))
-    same = curve.chosen(np.zeros(_DRAWS, np.int64))
-    draws = drawn(same, np.tile(noise, (_DRAWS, 1)), normal).values.reshape(_DRAWS, -1)
+    random = np.random.default_rng(len(mjd))
+    draws = drawn(
+        curve.chosen(np.zeros(_DRAWS, np.int64)), np.tile(noise, (_DRAWS, 1)), random
+    ).values.reshape(_DRAWS, -1)
     rows = []
     for first, second in _pairs(mjd):
         lag_days = float(np.mean(mjd[second] - mjd[first]))

@@ -11,7 +11,7 @@ sources with such a noise, which is fitted to all of them (empirical Bayes, Lair
 805) beside a fixed population that counts as some sources: few sources show little of it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, reduce
 from typing import NamedTuple
 
@@ -49,8 +49,6 @@ _SHARE_OF_EVENTS = 0.01
 #: A measurement that is above or below all of its neighbours, two on each side within these days,
 #: by this many standard deviations is an outlier; a step or a flare isn't.
 _OUTLIER_SIGMA, _OUTLIER_DAYS = 5.0, 5.0
-#: Larger innovations are those of steps, which the search fits, or of single epochs.
-_LARGEST_INNOVATION = 7.0
 #: Amplitudes of ln S from the minimum, a setting, to this one have equal prior probability.
 _MAX_AMPLITUDE = 3.0
 
@@ -237,31 +235,14 @@ def usual_noises() -> Noises:
     return Noises(np.log(population()), noise_grid())
 
 
-def drawn(curves: LogCurves, noise: Floats, innovations: Floats) -> LogCurves:
+def drawn(curves: LogCurves, noise: Floats, random: np.random.Generator) -> LogCurves:
     """Draw light curves without events, at the times and with the errors of given ones.
 
-    `noise`, shape (n_sources, 3), is that of each source. `innovations`, shape (n_points,), are
-    standard normal deviates, or `own_innovations`.
+    `noise`, shape (n_sources, 3), is that of each source.
     """
-    from contimg_resources.variability.ese_loops import filtered
+    from contimg_resources.variability.ese_loops import walks
 
-    values = filtered(curves.offsets, curves.mjd, innovations, curves.error, noise, True)
-    return replace(curves, values=values)
-
-
-def own_innovations(curves: LogCurves, noise: Floats, random: np.random.Generator) -> Floats:
-    """Draw innovations for each source from those of its light curve, shape (n_points,).
-
-    They are what the measurements before don't predict in the source's noise, in standard
-    deviations: of any distribution, with outliers. Those below zero are drawn, in random order and
-    with random signs: flares, which rise, aren't noise.
-    """
-    from contimg_resources.variability.ese_loops import filtered
-
-    own = filtered(curves.offsets, curves.mjd, curves.values, curves.error, noise, False)
-    own[own < -_LARGEST_INNOVATION] = 0.0
-    source = np.repeat(np.arange(len(curves)), np.diff(curves.offsets))
-    n_below = np.bincount(source[own < 0], minlength=len(curves))[source]
-    own = own[np.lexsort((own, source))]
-    drawn_from = curves.offsets[source] + (random.random(len(own)) * n_below).astype(int)
-    return np.asarray(random.choice((-1.0, 1.0), len(own)) * own[drawn_from])
+    sigma, tau, jitter = np.repeat(noise, np.diff(curves.offsets), axis=0).T
+    values = walks(curves.offsets, curves.mjd, sigma, tau, random.standard_normal(len(sigma)))
+    values += np.hypot(curves.error, jitter) * random.standard_normal(len(sigma))
+    return LogCurves(curves.offsets, curves.mjd, values, curves.error)
