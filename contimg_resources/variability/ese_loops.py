@@ -260,6 +260,30 @@ def best_matches(
 
 
 @compiled(parallel=True)
+def changes_at(mjd: Floats, mids: Floats, widths: Floats, tables: Floats, reach: float) -> Floats:
+    """Return tabulated shapes at some times, for every epoch of minimum and width.
+
+    `mids` are in MJD, `widths` in days; `tables`, shape (n_shapes, n_steps), extend from -`reach`
+    to `reach` widths, and are interpolated linearly. Returns the shape (n_points, n_shapes, n_mids,
+    n_widths), 0 outside the tables.
+    """
+    n_shapes, n_steps = tables.shape
+    scale = (n_steps - 1) / (2.0 * reach)
+    found = np.zeros((len(mjd), n_shapes, len(mids), len(widths)))
+    for i in spread(len(mjd)):
+        for m in range(len(mids)):
+            for w in range(len(widths)):
+                place = ((mjd[i] - mids[m]) / widths[w] + reach) * scale
+                if place >= 0.0 and place < n_steps - 1:
+                    cell = int(place)
+                    part = place - cell
+                    for s in range(n_shapes):
+                        here, after = tables[s, cell], tables[s, cell + 1]
+                        found[i, s, m, w] = here + part * (after - here)
+    return found
+
+
+@compiled(parallel=True)
 def smoothed(offsets: Ints, mjd: Floats, flux: Floats, error: Floats) -> Floats:
     """Smooth relative flux densities with a damped random walk about 1 of 30 % and 30 days.
 

@@ -15,7 +15,7 @@ from contimg_resources.products.events import CandidateState
 from contimg_resources.settings import EseSettings
 from contimg_resources.variability.ese import TYPICAL_DEPTH, change_of
 from contimg_resources.variability.noise import LogCurves, Noises, log_curves
-from contimg_resources.variability.templates import MOST_OF_SPAN, Shape, bank, fine_bank
+from contimg_resources.variability.templates import MOST_OF_SPAN, REACH, Shape, U, bank, fine_bank
 
 #: The posterior of a dip is evaluated on grids of shape, epoch of minimum and width, each closer
 #: around the last: maximum number of shapes, numbers of epochs and of widths. The first has the
@@ -107,6 +107,8 @@ def fit_dip(
     order of time, relative to its level; `place` is the result of the search: epoch of minimum
     (MJD), width (days).
     """
+    from contimg_resources.variability.ese_loops import changes_at
+
     offsets = np.array([0, len(mjd)])
     shapes = bank(settings.templates)
     (mid, width), depth = place, TYPICAL_DEPTH
@@ -121,8 +123,8 @@ def fit_dip(
         mids = mid + mid_reach * np.linspace(-1.0, 1.0, n_mids)
         logs = np.log(width) + log_reach * np.linspace(-1.0, 1.0, n_widths)
         logs = logs[logs <= np.log(widest) + 1e-9]
-        u = (mjd[:, None, None] - mids[:, None]) / np.exp(logs)
-        columns = np.stack([change_of(shape, u, depth) for shape in shapes], axis=1)
+        tables = np.array([change_of(shape, U, depth) for shape in shapes])
+        columns = changes_at(mjd, mids, np.exp(logs), tables, REACH)
         fits = noises.fit(curve, columns.reshape(len(mjd), -1), noise)
         cells = (len(shapes), n_mids, len(logs), len(noise))
         weight = (fits.log_posterior[:, None, :] + fits.gains(0.0)).reshape(cells)
