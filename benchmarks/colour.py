@@ -20,7 +20,7 @@ from contimg_resources.simulation.light_curves import Event, Watch
 from contimg_resources.variability.candidates import Found, search_candidates
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.spectra import colour_of
-from contimg_resources.variability.vetting import REACH_WIDTHS, Dip, DipFit
+from contimg_resources.variability.vetting import REACH_WIDTHS, DipFit
 
 #: Middles of the platform's four sub-bands, Hz.
 BANDS_HZ = np.array([1.335e9, 1.382e9, 1.428e9, 1.475e9])
@@ -99,7 +99,7 @@ def sub_bands(
             )
             for i, hz in enumerate(BANDS_HZ)
         ]
-        colour = colour_of(Dip(fit.mid_mjd, fit.width_days), fit.shape, fit.depth, shown)
+        colour = colour_of(fit, fit.shape, fit.depth, shown)
         return 0.0 if colour is None else colour.lens_over_grey
 
     return evidence

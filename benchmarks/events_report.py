@@ -317,6 +317,10 @@ def events_page(report: EventsReport) -> str:
         "`ese.false_alarms`. Steady sources have fewer, and dips of 10 % in them are missed: the "
         "ideal observer is allowed as many false alarms there as in variable sources.",
         "",
+        "Errors with heavy tails and bad measurements can have more false alarms, too: [the "
+        "description of the search](variability.md) has the figures, and the reason for which the "
+        "threshold isn't measured on the sources' own innovations.",
+        "",
     ]
     lines += [
         "## Events once found",

@@ -70,7 +70,9 @@ class IdealObserver:
         """Return its threshold, measured on light curves without events."""
         best = [scores.max(axis=1) for _, scores in self.scores(curves, kinds)]
         return threshold_for(
-            np.concatenate(best), source_years(curves), self._settings.false_alarms
+            np.concatenate(best),
+            source_years(curves.offsets, curves.mid_mjd),
+            self._settings.false_alarms,
         )
 
     def finds(self, curves: LightCurves, kinds: Ints, places: Floats, threshold: float) -> Bools:

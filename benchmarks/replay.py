@@ -13,11 +13,8 @@ from benchmarks.skies import Sky, any_shape, with_lenses
 from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.settings import EseSettings, VariabilitySettings
 from contimg_resources.simulation.light_curves import Event, observed
-from contimg_resources.variability.candidates import (
-    is_same,
-    search_candidates,
-    settled,
-)
+from contimg_resources.variability.candidates import search_candidates, settled
+from contimg_resources.variability.vetting import is_same
 
 _FIRST_DAYS = 60
 
@@ -87,7 +84,7 @@ def replay(
             for c in known.values()
             if c.source_id in of_source
             and c.state is not CandidateState.WITHDRAWN
-            and is_same(c, of_source[c.source_id].mid_mjd, of_source[c.source_id].width_days)
+            and is_same(c, of_source[c.source_id])
         ]
         near |= {c.id for c in current}
         reasons.update(

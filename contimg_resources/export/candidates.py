@@ -189,7 +189,7 @@ def _cutouts(
 
 
 def _about(record: CandidateRecord) -> tuple[float, float]:
-    around_days = _SURROUNDINGS * max(record.end_mjd - record.start_mjd, 1.0)
+    around_days = _SURROUNDINGS * max(record.width_days, 1.0)
     return record.start_mjd - around_days, record.end_mjd + around_days
 
 

@@ -137,7 +137,7 @@ def follow_up(
     """
     dip, evidence = candidate.parameters, candidate.evidence
     data_end_mjd = candidate.searched_day + 1.0
-    width = candidate.end_mjd - candidate.start_mjd
+    width = candidate.width_days
     in_progress = candidate.state is CandidateState.IN_PROGRESS
     return FollowUp(
         id=candidate.id,

@@ -60,11 +60,9 @@ class DipEvidence:
     #: error.
     neighbour_depth: Number = math.nan
     neighbour_depth_error: Number = math.nan
-    #: `over_walk`, `over_walk_without_maxima`: Evidence for the fitted dip over intrinsic
-    #: variability alone, and the same without the maxima beside the dip (see
-    #: `contimg_resources.variability.changes.Evidence`).
+    #: Evidence for the fitted dip over intrinsic variability alone; see
+    #: `contimg_resources.variability.noise.evidence_for`.
     over_walk: Number = math.nan
-    over_walk_without_maxima: Number = math.nan
     #: Sub-bands with enough remaining flux density; None without usable sub-bands.
     n_bands: Count = None
     #: Frequency in Hz, depth and its error in each usable sub-band.

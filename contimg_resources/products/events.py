@@ -78,6 +78,11 @@ class CandidateRecord:
     created_mjd: float = 0.0  #: When it was first recorded, MJD in days; set by the store.
 
     @property
+    def width_days(self) -> float:
+        """Full width at half depth, days."""
+        return self.end_mjd - self.start_mjd
+
+    @property
     def added_list(self) -> str | None:
         """The list of added light curves that holds the source; None: the platform measured it."""
         return self.evidence.added_list

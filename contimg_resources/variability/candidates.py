@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain, count
 
 import numpy as np
 
@@ -42,11 +43,9 @@ from contimg_resources.variability.vetting import (
     Outcome,
     baseline_at,
     depth_of,
+    is_same,
     is_shared,
 )
-
-#: Maximum number of reasons for unsearched sources in the summary, the most common first.
-MOST_REASONS = 3
 
 
 @dataclass(frozen=True)
@@ -83,27 +82,27 @@ class Found:
 
     def words(self) -> str:
         """Return a summary in one line."""
-        why = Counter(r.outcome.value for r in self.rejected)
-        not_searched = Counter(u.reason for u in self.unsearched)
-        return (
-            f"{len(self.candidates)} candidates in {self.n_sources} sources "
-            f"({self.source_years:.0f} source-years), threshold {self.threshold:.1f}"
-            + "".join(f"; {n} dips: {words}" for words, n in sorted(why.items()))
-            + "".join(
-                f"; {n} not searched: {reason}"
-                for reason, n in not_searched.most_common(MOST_REASONS)
-            )
+        rejected = sorted(Counter(r.outcome.value for r in self.rejected).items())
+        unsearched = Counter(u.reason for u in self.unsearched).most_common(_MOST_REASONS)
+        return "; ".join(
+            [
+                f"{len(self.candidates)} candidates in {self.n_sources} sources "
+                f"({self.source_years:.0f} source-years), threshold {self.threshold:.1f}",
+                *(f"{n} dips: {words}" for words, n in rejected),
+                *(f"{n} not searched: {reason}" for reason, n in unsearched),
+            ]
         )
 
 
+#: Maximum number of reasons for unsearched sources in the summary, the most common first.
+_MOST_REASONS = 3
 #: Sources closer than this (5 arcsec) are the same source.
 _SAME_PLACE_DEG = 5.0 / 3600.0
 #: Maximum number of neighbours that are compared; the nearest first.
 _MOST_NEIGHBOURS = 12
-#: A known event keeps at least this fraction of the threshold: it has no trials.
-_LEAST_KNOWN = 0.5
-#: With sub-bands, a dip with this fraction of the threshold may reach it by its colour.
-_LEAST_COLOURED = 0.5
+#: A known event keeps at least this fraction of the threshold: it has no trials. With sub-bands, a
+#: dip with as much may reach the threshold by its colour.
+_LEAST = 0.5
 _CURVE_POINTS, _FREE_PARAMETERS = 240, 5
 _NAME_LENGTH = 80
 _LONGEST_REASON = 200
@@ -168,11 +167,11 @@ def search_candidates(
         if candidate.state is not CandidateState.WITHDRAWN and _has_baseline(candidate, first_mjd):
             places.setdefault(candidate.source_id, []).append(candidate)
     # Beside a step or a flare, a dip has less evidence than without it.
-    jitter = noises.grid[log_posterior.argmax(axis=1), 2]
-    jumps = jumps_of(logs, np.repeat(jitter, np.diff(logs.offsets))) > OUTLYING
-    chosen = np.isin(curves.source_id, list(places)) | (score >= _least(threshold, colour))
-    chosen[np.repeat(np.arange(len(curves)), np.diff(logs.offsets))[jumps]] = True
-    sky = _Sky(curves, level_jy, flux, error, noises, settings, day_mjd, threshold, colour)
+    jumps = jumps_of(logs, noises.grid[log_posterior.argmax(axis=1), 2])
+    least = threshold * (1.0 if colour is None else _LEAST)
+    chosen = np.isin(curves.source_id, list(places)) | (score >= least)
+    chosen |= np.maximum.reduceat(jumps, logs.offsets[:-1]) > OUTLYING
+    sky = _Sky(curves, level_jy, flux, error, noises, settings, day_mjd, threshold, least, colour)
     events: list[CandidateRecord | Rejected] = []
     for index in np.flatnonzero(chosen):
         source_id = str(curves.source_id[index])
@@ -186,17 +185,12 @@ def search_candidates(
         candidates=tuple(e for e in events if isinstance(e, CandidateRecord)),
         rejected=tuple(e for e in events if isinstance(e, Rejected)),
         threshold=threshold,
-        source_years=source_years(logs),
+        source_years=source_years(logs.offsets, logs.mjd),
         n_sources=len(curves),
         day_mjd=day_mjd,
         first_mjd=first_mjd,
         unsearched=tuple(Unsearched(*one) for one in sorted(why.items())),
     )
-
-
-def _least(threshold: float, colour: object) -> float:
-    """Return the minimum score of a dip whose sub-bands are compared, if there are any."""
-    return threshold * (1.0 if colour is None else _LEAST_COLOURED)
 
 
 def _unsearchable(curves: LightCurves, settings: EseSettings) -> Iterator[tuple[int, str]]:
@@ -231,37 +225,31 @@ class _Sky:
     settings: EseSettings
     day_mjd: int
     threshold: float
+    least: float
     colour: Callable[[str, DipFit], float] | None
 
     def events_of(
         self, index: int, known: Iterable[CandidateRecord]
     ) -> Iterator[CandidateRecord | Rejected]:
         """Yield the events and the rejected dips of a source."""
-        own = self.curves.of(index)
-        source = Source(
-            self.curves.mid_mjd[own], self.flux[own], self.error[own], self.noises, self.settings
-        )
-        source.find(_least(self.threshold, self.colour))
-        n_found = len(source.dips)
+        own, name = self.curves.of(index), str(self.curves.source_id[index])
+        points = (self.curves.mid_mjd[own], self.flux[own], self.error[own])
+        source = Source(*points, self.noises, self.settings)
+        source.find(self.least)
         for candidate in known:
-            source.fit_known(candidate.mid_mjd, candidate.end_mjd - candidate.start_mjd)
-        for number, fit in enumerate(source.dips):
+            source.fit_known(candidate)
+        for fit in source.dips:
             evidence = source.evidence_of(fit)
             if self.colour is not None:
-                more = self.colour(str(self.curves.source_id[index]), fit)
-                evidence = evidence._replace(whole=evidence.whole + more)
-            is_known = number >= n_found or any(
-                is_same(c, fit.mid_mjd, fit.width_days) for c in known
-            )
-            least = self.threshold * (_LEAST_KNOWN if is_known else 1.0)
+                evidence = evidence._replace(whole=evidence.whole + self.colour(name, fit))
+            is_known = any(is_same(c, fit) for c in known)
             neighbours = self._neighbours(index, fit)
-            outcome = evidence.outcome(least)
+            outcome = evidence.outcome(self.threshold * (_LEAST if is_known else 1.0))
             if outcome is None and is_shared(neighbours, fit.depth):
                 outcome = Outcome.SHARED
             if outcome is None:
                 yield self._candidate(index, source, fit, evidence, neighbours)
             else:
-                name = str(self.curves.source_id[index])
                 yield Rejected(name, fit.mid_mjd, fit.width_days, evidence.whole, outcome)
 
     def _neighbours(self, index: int, fit: DipFit) -> DipEvidence:
@@ -269,29 +257,26 @@ class _Sky:
         away_deg = separation_deg(
             curves.ra_deg, curves.dec_deg, curves.ra_deg[index], curves.dec_deg[index]
         )
-        away_deg[index] = np.inf
-        # Other bands or instruments of the source itself: a lens dims them all.
+        # The source itself, and its other bands or instruments: a lens dims them all.
         away_deg[away_deg < _SAME_PLACE_DEG] = np.inf
         near = np.flatnonzero(away_deg <= self.settings.neighbour_radius_deg)
         near = near[np.argsort(away_deg[near], kind="stable")]
-        told, depths, errors = [], [], []
-        for other in near:
-            own = curves.of(int(other))
-            depth, error = depth_of(
-                fit, fit.shape, curves.mid_mjd[own], self.flux[own], self.error[own]
-            )
+        told: list[tuple[int, float, float]] = []
+        for other in near.tolist():
+            own = curves.of(other)
+            points = (curves.mid_mjd[own], self.flux[own], self.error[own])
+            depth, error = depth_of(fit, fit.shape, *points)
             # Only neighbours that are bright enough to show the dip are used.
             if math.isfinite(depth) and error < 0.5 * fit.depth:
-                told.append(int(other))
-                depths.append(depth)
-                errors.append(error)
+                told.append((other, depth, error))
             if len(told) == _MOST_NEIGHBOURS:
                 break
         if not told:
             return DipEvidence()
+        others, depths, errors = (np.array(column) for column in zip(*told, strict=True))
         return DipEvidence(
-            neighbours=tuple(str(self.curves.source_id[i]) for i in told),
-            separations_deg=tuple(round(float(away_deg[i]), 4) for i in told),
+            neighbours=tuple(curves.source_id[others].tolist()),
+            separations_deg=tuple(np.round(away_deg[others], 4).tolist()),
             neighbour_depth=float(np.median(depths)),
             # Standard error of the median of normally distributed values.
             neighbour_depth_error=float(1.2533 * np.sqrt(np.mean(np.square(errors)) / len(errors))),
@@ -342,7 +327,6 @@ class _Sky:
             evidence=replace(
                 neighbours,
                 over_walk=evidence.whole + float(trials_of(fit.width_days)),
-                over_walk_without_maxima=evidence.without_maxima,
             ),
             searched_day=self.day_mjd,
             first_day=self.day_mjd,
@@ -357,14 +341,6 @@ def candidate_id(source_id: str, mid_mjd: float) -> str:
     return f"ese-{math.floor(mid_mjd)}-{plain}"
 
 
-def is_same(known: CandidateRecord, mid_mjd: float, width_days: float) -> bool:
-    """Return whether a dip of a known candidate's source is the same event.
-
-    The epoch of minimum of one lies within the wider of both dips.
-    """
-    return abs(known.mid_mjd - mid_mjd) <= max(known.end_mjd - known.start_mjd, width_days)
-
-
 def settled(
     found: Found, known: Iterable[CandidateRecord], run_id: str = ""
 ) -> tuple[tuple[CandidateRecord, ...], tuple[CandidateRecord, ...]]:
@@ -375,35 +351,30 @@ def settled(
     or it comes from the search of a later day. A complete event is recurring if its source had an
     earlier one.
     """
-    known = tuple(known)
     named, gone = with_known_ids(found.candidates, known)
     unsearched = {u.source_id for u in found.unsearched}
-    withdrawn = tuple(
-        withdraw(c, found.day_mjd, run_id, _reason_for(c, found, named))
-        for c in gone
-        if c.state is not CandidateState.WITHDRAWN
-        and c.searched_day <= found.day_mjd
-        and c.source_id not in unsearched
-        and _has_baseline(c, found.first_mjd)
-    )
-    ids = {c.id for c in withdrawn}
-    events = [
-        *named,
-        *(c for c in gone if c.state is not CandidateState.WITHDRAWN and c.id not in ids),
-    ]
-    return tuple(replace(c, run_id=run_id, state=_state_among(c, events)) for c in named), withdrawn
+    events, withdrawn = list(named), []
+    for c in gone:
+        if c.state is CandidateState.WITHDRAWN:
+            continue
+        if (
+            c.searched_day <= found.day_mjd
+            and c.source_id not in unsearched
+            and _has_baseline(c, found.first_mjd)
+        ):
+            withdrawn.append(withdraw(c, found.day_mjd, run_id, _reason_for(c, found, named)))
+        else:
+            events.append(c)
+    named = tuple(replace(c, run_id=run_id, state=_state_among(c, events)) for c in named)
+    return named, tuple(withdrawn)
 
 
 def _has_baseline(known: CandidateRecord, first_mjd: float) -> bool:
-    width_days = known.end_mjd - known.start_mjd
-    return known.mid_mjd - REACH_WIDTHS * width_days >= first_mjd
+    return known.mid_mjd - REACH_WIDTHS * known.width_days >= first_mjd
 
 
 def _state_among(event: CandidateRecord, events: Iterable[CandidateRecord]) -> CandidateState:
-    earlier = any(
-        c.source_id == event.source_id and c.mid_mjd < event.mid_mjd and c.id != event.id
-        for c in events
-    )
+    earlier = any(c.source_id == event.source_id and c.mid_mjd < event.mid_mjd for c in events)
     if earlier and event.state is CandidateState.COMPLETE:
         return CandidateState.RECURRING
     return event.state
@@ -411,11 +382,10 @@ def _state_among(event: CandidateRecord, events: Iterable[CandidateRecord]) -> C
 
 def _reason_for(gone: CandidateRecord, found: Found, named: Iterable[CandidateRecord]) -> str:
     for dip in found.rejected:
-        if dip.source_id == gone.source_id and is_same(gone, dip.mid_mjd, dip.width_days):
+        if dip.source_id == gone.source_id and is_same(gone, dip):
             return f"the dip {dip.outcome.value} (score {dip.score:.1f})"
     for event in named:
-        width_days = event.end_mjd - event.start_mjd
-        if event.source_id == gone.source_id and is_same(gone, event.mid_mjd, width_days):
+        if event.source_id == gone.source_id and is_same(gone, event):
             return f"it is a part of the event {event.id}"
     return "the source has no measurements at that time any more"
 
@@ -434,29 +404,19 @@ def withdraw(known: CandidateRecord, day_mjd: int, run_id: str, reason: str) -> 
 def with_known_ids(
     found: Iterable[CandidateRecord], known: Iterable[CandidateRecord]
 ) -> tuple[tuple[CandidateRecord, ...], tuple[CandidateRecord, ...]]:
-    """Give known candidates their earlier ids, and return those that are no longer found.
-
-    See `is_same`.
-    """
+    """Give known candidates their earlier ids, and return those that are no longer found."""
     left = list(known)
     named: list[CandidateRecord] = []
     taken = {c.id for c in left}
     for candidate in found:
-        same = [
-            c
-            for c in left
-            if c.source_id == candidate.source_id
-            and is_same(c, candidate.mid_mjd, candidate.end_mjd - candidate.start_mjd)
-        ]
+        same = [c for c in left if c.source_id == candidate.source_id and is_same(c, candidate)]
         if same:
             nearest = min(same, key=lambda c: abs(c.mid_mjd - candidate.mid_mjd))
             left.remove(nearest)
             named.append(replace(candidate, id=nearest.id))
             continue
-        name, number = candidate.id, 1
-        while name in taken:
-            number += 1
-            name = f"{candidate.id}-{number}"
+        numbered = (f"{candidate.id}-{number}" for number in count(2))
+        name = next(name for name in chain([candidate.id], numbered) if name not in taken)
         taken.add(name)
         named.append(replace(candidate, id=name))
     return tuple(named), tuple(left)

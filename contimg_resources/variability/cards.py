@@ -37,7 +37,7 @@ def through(candidate: CandidateRecord, mids_mjd: Sequence[float]) -> list[int]:
     """
     if not mids_mjd:
         return []
-    width = candidate.end_mjd - candidate.start_mjd
+    width = candidate.width_days
     wanted = candidate.mid_mjd + width * np.array([-1.5, -0.6, -0.2, 0.2, 0.6, 1.5])
     nearest = {int(np.argmin(np.abs(np.asarray(mids_mjd) - t))) for t in wanted}
     return sorted(nearest)[:_MOST_PIECES]
@@ -57,7 +57,7 @@ def draw_card(
     rows = [3.0, 1.5] + ([1.6] if pieces else [])
     figure = Figure(figsize=(9.0, 1.5 * sum(rows) + 0.6), dpi=100, layout="constrained")
     parts = figure.add_gridspec(len(rows), 1, height_ratios=rows)
-    width = candidate.end_mjd - candidate.start_mjd
+    width = candidate.width_days
     around = max(_AROUND_WIDTHS * width, _LEAST_AROUND_DAYS)
     span = (candidate.mid_mjd - around, candidate.mid_mjd + around)
     told = candidate.parameters

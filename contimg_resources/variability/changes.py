@@ -15,7 +15,7 @@ from contimg_resources.settings import EseSettings
 from contimg_resources.variability.ese import min_amplitude, search, trials_of
 from contimg_resources.variability.noise import LogCurves, Noises, evidence_for, log_curves
 from contimg_resources.variability.templates import MIN_POINTS
-from contimg_resources.variability.vetting import DipFit, Outcome, fit_dip
+from contimg_resources.variability.vetting import Dip, DipFit, Outcome, fit_dip, is_same
 
 #: Maximum number of events of a source, and of events, steps and flares together.
 _MOST_EVENTS, _MOST_CHANGES = 4, 10
@@ -27,9 +27,8 @@ _LEAST_WITHOUT_ONE = 0.5
 #: A dip is the trough between flares if these have more than this fraction of its evidence: on
 #: light curves that it wasn't chosen on, 70 of 90 troughs between strong flares do, and none of 173
 #: lenses on sources like AGN. Flares peak at these distances from the epoch of minimum on both
-#: sides, in widths, and rise in some days; or they are the maxima of the dip's own shape, where
-#: ln S exceeds this fraction of its change at the minimum.
-_MOST_OF_FLARES, _FLARES_AT, _RISE_DAYS, _RISE = 0.75, np.linspace(0.3, 2.0, 8), 3.0, 0.03
+#: sides, in widths, and rise in some days; or they are the maxima of the dip's own shape.
+_MOST_OF_FLARES, _FLARES_AT, _RISE_DAYS = 0.75, np.linspace(0.3, 2.0, 8), 3.0
 #: Means of three successive measurements that differ by this many standard deviations may be a
 #: step or a flare, with these decay times (days), this minimum evidence and this minimum amplitude
 #: of ln S.
@@ -44,7 +43,6 @@ class Evidence(NamedTuple):
 
     whole: float  #: For the template, with its number of trials: the score.
     of_flares: float  #: The sum of those for the best flares before and after the dip.
-    without_maxima: float  #: Without the measurements in the maxima beside the dip.
     without_one: float  #: Without the measurement that contributes most.
 
     def outcome(self, threshold: float) -> Outcome | None:
@@ -59,17 +57,17 @@ class Evidence(NamedTuple):
 def jumps_of(curves: LogCurves, jitter: Floats) -> Floats:
     """Return the change at each measurement, in standard deviations, shape (n_points,).
 
-    The mean of it and the next two less that of the three before it. `jitter` (of ln S) is that of
-    each measurement, shape (n_points,). 0 near the ends of a source.
+    The mean of it and the next two less that of the three before it; 0 near the ends of a source.
+    `jitter` is that of ln S of each source, shape (n_sources,).
     """
     jumps = np.zeros_like(curves.values)
+    source = np.repeat(np.arange(len(curves)), np.diff(curves.offsets))
     if len(jumps) >= 2 * _AVERAGED:
         means = sliding_window_view(curves.values, _AVERAGED).mean(axis=1)
-        variances = np.square(curves.error) + np.square(jitter)
+        variances = np.square(curves.error) + np.square(jitter[source])
         variances = sliding_window_view(variances, _AVERAGED).sum(axis=1) / _AVERAGED**2
         change = np.abs(means[_AVERAGED:] - means[:-_AVERAGED])
         sigma = np.sqrt(variances[_AVERAGED:] + variances[:-_AVERAGED])
-        source = np.repeat(np.arange(len(curves)), np.diff(curves.offsets))
         one = source[2 * _AVERAGED - 1 :] == source[: 1 - 2 * _AVERAGED]
         jumps[_AVERAGED : 1 - _AVERAGED] = np.where(one, change / sigma, 0.0)
     return jumps
@@ -107,8 +105,7 @@ class Source:
             logs = log_curves(np.array([0, len(mjd)]), mjd, flux, error)
             log_posterior = self.noises.fit(logs).log_posterior
             dips = search(logs, self.noises, log_posterior, self.settings)
-            jitter = self.noises.grid[log_posterior[0].argmax(), 2]
-            jumps = jumps_of(logs, np.full(len(mjd), jitter))
+            jumps = jumps_of(logs, self.noises.grid[log_posterior.argmax(axis=1), 2])
             if jumps.max() > OUTLYING:
                 evidence, jump = self._jump(logs, float(mjd[jumps.argmax()]))
                 if evidence > max(float(dips.score[0]), _LEAST_OF_JUMP):
@@ -119,10 +116,10 @@ class Source:
             place = (float(dips.mid_mjd[0]), float(dips.width_days[0]))
             self.dips.append(fit_dip(mjd, flux, error, self.noises, place, self.settings))
 
-    def fit_known(self, mid_mjd: float, width_days: float) -> None:
+    def fit_known(self, known: Dip) -> None:
         """Fit a known dip, unless it was found."""
-        if all(abs(d.mid_mjd - mid_mjd) > max(d.width_days, width_days) for d in self.dips):
-            place = (mid_mjd, width_days)
+        if not any(is_same(known, dip) for dip in self.dips):
+            place = (known.mid_mjd, known.width_days)
             self.dips.append(fit_dip(self.mjd, *self.without(), self.noises, place, self.settings))
 
     def _jump(self, logs: LogCurves, start_mjd: float) -> tuple[float, Floats]:
@@ -161,9 +158,7 @@ class Source:
             return float(evidence(columns[:, :1], ignored)[0] - trials_of(dip.width_days))
 
         of_flares = evidence(columns[:, 1:]).reshape(2, -1).max(axis=1).sum()
-        return Evidence(
-            of_dip(), float(of_flares), of_dip(change > _RISE), of_dip(weight == weight.max())
-        )
+        return Evidence(of_dip(), float(of_flares), of_dip(weight == weight.max()))
 
 
 def _flares(since_days: Floats) -> Floats:

@@ -12,8 +12,12 @@ import numpy as np
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.settings import EseSettings
-from contimg_resources.variability.model import LightCurves
-from contimg_resources.variability.noise import LogCurves, Noises, drawn, evidence_for
+from contimg_resources.variability.noise import (
+    LogCurves,
+    Noises,
+    drawn,
+    evidence_for,
+)
 from contimg_resources.variability.templates import (
     MOST_OF_SPAN,
     N_STEPS,
@@ -119,55 +123,40 @@ def search(
 
     `log_posterior`, shape (n_sources, n), is that of the light curves.
     """
+    from contimg_resources.variability.ese_loops import MID, SCORE, SHAPE, WIDTH
+
     n = len(curves)
     dips = Dips(np.zeros(n), np.zeros(n), np.ones(n), np.full_like(log_posterior, -np.inf))
+    tables = _tables(settings.templates)
     # Some sources at a time, to limit the memory.
     for first in range(0, n, _TURN):
         progress(f"source {first} of {n}", first / n)
         some = np.arange(first, min(first + _TURN, n))
-        _search(curves.chosen(some), some, noises, log_posterior, settings, dips)
+        few = curves.chosen(some)
+        likely = noises.grid[log_posterior[some].argmax(axis=1)]
+        tried = (likely, np.tile(_TYPICAL_AGN, (len(some), 1)))
+        found = np.concatenate([matches(few, noise, settings) for noise in tried], axis=1)
+        hopeful = np.flatnonzero(found[..., SCORE].max(axis=1) >= _LEAST_MATCH)
+        if not len(hopeful):
+            continue
+        found, few, some = found[hopeful], few.chosen(hopeful), some[hopeful]
+        each = np.repeat(found, np.diff(few.offsets), axis=0)
+        u = (few.mjd[:, None] - each[..., MID]) / np.maximum(each[..., WIDTH], 1e-9)
+        inside = (np.abs(u) <= REACH) & (each[..., SCORE] > 0)
+        cell = np.rint((np.clip(u, -REACH, REACH) + REACH) * (N_STEPS - 1) / (2 * REACH))
+        fits = noises.fit(few, tables[cell.astype(int), each[..., SHAPE].astype(int)] * inside)
+        gains = fits.gains(min_amplitude(settings))
+        evidence = evidence_for(fits.log_posterior, gains) - trials_of(found[..., WIDTH])
+        rows, best = np.arange(len(hopeful)), evidence.argmax(axis=1)
+        dips.score[some] = np.maximum(evidence[rows, best], 0.0)
+        dips.mid_mjd[some], dips.width_days[some] = found[rows, best][:, (MID, WIDTH)].T
+        dips.gains[some] = gains[rows, best]
     return dips
 
 
-def _search(
-    curves: LogCurves,
-    numbers: Ints,
-    noises: Noises,
-    log_posterior: Floats,
-    settings: EseSettings,
-    dips: Dips,
-) -> None:
-    """Search the sources with these numbers, and set their dips."""
-    from contimg_resources.variability.ese_loops import MID, SCORE, SHAPE, WIDTH
-
-    likely = noises.grid[log_posterior[numbers].argmax(axis=1)]
-    tried = (likely, np.tile(_TYPICAL_AGN, (len(numbers), 1)))
-    found = np.concatenate([matches(curves, noise, settings) for noise in tried], axis=1)
-    hopeful = np.flatnonzero(found[..., SCORE].max(axis=1) >= _LEAST_MATCH)
-    if not len(hopeful):
-        return
-    found, curves, numbers = found[hopeful], curves.chosen(hopeful), numbers[hopeful]
-    each = np.repeat(found, np.diff(curves.offsets), axis=0)
-    u = (curves.mjd[:, None] - each[..., MID]) / np.maximum(each[..., WIDTH], 1e-9)
-    inside = (np.abs(u) <= REACH) & (each[..., SCORE] > 0)
-    cell = np.rint((np.clip(u, -REACH, REACH) + REACH) * (N_STEPS - 1) / (2 * REACH))
-    columns = _tables(settings.templates)[cell.astype(int), each[..., SHAPE].astype(int)]
-    fits = noises.fit(curves, columns * inside)
-    gains = fits.gains(min_amplitude(settings))
-    evidence = evidence_for(fits.log_posterior, gains) - trials_of(found[..., WIDTH])
-    rows, best = np.arange(len(hopeful)), evidence.argmax(axis=1)
-    dips.score[numbers] = np.maximum(evidence[rows, best], 0.0)
-    dips.mid_mjd[numbers], dips.width_days[numbers] = found[rows, best][:, (MID, WIDTH)].T
-    dips.gains[numbers] = gains[rows, best]
-
-
-def source_years(curves: LightCurves | LogCurves) -> float:
-    """Return the total time for which the sources were observed, source-years."""
-    mjd = curves.mid_mjd if isinstance(curves, LightCurves) else curves.mjd
-    if not len(curves):
-        return 0.0
-    last, first = mjd[curves.offsets[1:] - 1], mjd[curves.offsets[:-1]]
-    return float(np.sum(last - first) / _DAYS_OF_YEAR)
+def source_years(offsets: Ints, mjd: Floats) -> float:
+    """Return the total time for which sources were observed, source-years."""
+    return float(np.sum(mjd[offsets[1:] - 1] - mjd[offsets[:-1]]) / _DAYS_OF_YEAR)
 
 
 def threshold_for(scores: Floats, years: float, false_alarms: float) -> float:
@@ -205,7 +194,7 @@ def measure_threshold(
 
     from contimg_resources.variability.ese_loops import SIGMA
 
-    n, years = len(curves), source_years(curves)
+    n, years = len(curves), source_years(curves.offsets, curves.mjd)
     if years <= 0:
         return MIN_THRESHOLD
     # The seed is fixed, so the same light curves give the same threshold.
@@ -219,4 +208,4 @@ def measure_threshold(
     noise = noises.grid[(own + random.gumbel(size=own.shape)).argmax(axis=1)]
     made = drawn(curves.chosen(order), noise, random)
     scores = search(made, noises, noises.fit(made).log_posterior, settings, progress).score
-    return threshold_for(scores, source_years(made), settings.false_alarms)
+    return threshold_for(scores, source_years(made.offsets, made.mjd), settings.false_alarms)

@@ -30,8 +30,8 @@ MIN_IN_DIP, MIN_BEFORE = 3, 3
 BEFORE_WIDTHS = 0.75
 #: The filter's response after a template is followed until this fraction of it is left.
 _ENDED = 1e-2
-#: Scatter, time scale and jitter of the walk that smooths light curves, and its lowest value.
-_SMOOTH_WALK, _SMOOTH_DAYS, _SMOOTH_JITTER, _LEAST_SMOOTHED = 0.3, 30.0, 0.03, 0.05
+#: The noise that smooths light curves, and their lowest value.
+_SMOOTH, _LEAST_SMOOTHED = (0.3, 30.0, 0.03), 0.05
 
 
 @compiled(parallel=True)
@@ -113,6 +113,40 @@ def fit_columns(
     return likelihood, levels, amplitudes, variances
 
 
+@compiled()
+def _gains(t: Floats, error: Floats, noise: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return what the filter needs at each time.
+
+    The fraction of the state that is kept from the measurement before, the gain, and the inverse
+    variance of the innovation, each of the shape (n,).
+    """
+    kept, gains, inverses = np.zeros(len(t)), np.empty(len(t)), np.empty(len(t))
+    variance = noise[SIGMA] ** 2
+    for i in range(len(t)):
+        if i > 0:
+            kept[i] = np.exp((t[i - 1] - t[i]) / noise[TAU])
+        k2 = kept[i] * kept[i]
+        variance = k2 * variance + noise[SIGMA] ** 2 * (1.0 - k2)
+        inverses[i] = 1.0 / (variance + error[i] ** 2 + noise[JITTER] ** 2)
+        gains[i] = variance * inverses[i]
+        variance *= 1.0 - gains[i]
+    return kept, gains, inverses
+
+
+@compiled()
+def _solved(kept: Floats, gains: Floats, inverses: Floats, values: Floats) -> Floats:
+    """Return ``C^-1 y`` of values: forwards the innovations, backwards what they are made of."""
+    solved, state, back = np.empty(len(kept)), 0.0, 0.0
+    for i in range(len(kept)):
+        solved[i] = values[i] - kept[i] * state
+        state = kept[i] * state + gains[i] * solved[i]
+    for i in range(len(kept) - 1, -1, -1):
+        after = kept[i + 1] * back if i + 1 < len(kept) else 0.0
+        solved[i] = solved[i] * inverses[i] - gains[i] * after
+        back = solved[i] + after
+    return solved
+
+
 @compiled(parallel=True)
 def best_matches(
     offsets: Ints,
@@ -147,36 +181,11 @@ def best_matches(
         if n < 2:
             continue
         t = mjd[first:end]
-        variance, jitter2 = noise[source, SIGMA] ** 2, noise[source, JITTER] ** 2
-        kept, gains, inverses = np.zeros(n), np.empty(n), np.empty(n)
-        by_v, by_1 = np.empty(n), np.empty(n)
-        state_v, state_1, state_variance = 0.0, 0.0, variance
-        for i in range(n):
-            if i > 0:
-                kept[i] = np.exp((t[i - 1] - t[i]) / noise[source, TAU])
-            k = kept[i]
-            state_v *= k
-            state_1 *= k
-            state_variance = k * k * state_variance + variance * (1.0 - k * k)
-            inverses[i] = 1.0 / (state_variance + error[first + i] ** 2 + jitter2)
-            gains[i] = state_variance * inverses[i]
-            by_v[i], by_1[i] = values[first + i] - state_v, 1.0 - state_1
-            state_v += gains[i] * by_v[i]
-            state_1 += gains[i] * by_1[i]
-            state_variance *= 1.0 - gains[i]
-        # Backwards: C^-1 y and C^-1 1.
-        back_v, back_1, s1v, s11 = 0.0, 0.0, 0.0, 0.0
-        for i in range(n - 1, -1, -1):
-            after = kept[i + 1] if i + 1 < n else 0.0
-            u_v = by_v[i] * inverses[i] - gains[i] * after * back_v
-            u_1 = by_1[i] * inverses[i] - gains[i] * after * back_1
-            back_v, back_1 = u_v + after * back_v, u_1 + after * back_1
-            by_v[i], by_1[i] = u_v, u_1
-            s1v += u_v
-            s11 += u_1
-        level = s1v / s11
-        for i in range(n):
-            by_v[i] -= level * by_1[i]
+        kept, gains, inverses = _gains(t, error[first:end], noise[source])
+        by_v = _solved(kept, gains, inverses, values[first:end])
+        by_1 = _solved(kept, gains, inverses, np.ones(n))
+        s11 = by_1.sum()
+        by_v -= by_v.sum() / s11 * by_1
         n_all, n_widths = 0, 0
         while n_widths < len(widths) and widths[n_widths] <= most_of_span * (t[-1] - t[0]):
             n_all += int((t[-1] - t[0]) / (widths[n_widths] * STEP_WIDTHS)) + 2
@@ -278,28 +287,16 @@ def changes_at(mjd: Floats, mids: Floats, widths: Floats, tables: Floats, reach:
 def smoothed(offsets: Ints, mjd: Floats, flux: Floats, error: Floats) -> Floats:
     """Smooth relative flux densities with a damped random walk about 1 of 30 % and 30 days.
 
-    Returns the expectation of the walk (Rauch, Tung & Striebel 1965, AIAA J. 3, 1445), at least
-    0.05, shape (n_points,).
+    Returns the expectation of the walk, at least 0.05, shape (n_points,): the values less what is
+    error in them, which is the covariance of the errors times ``C^-1 y``.
     """
-    means = np.empty(len(mjd))
+    walk = np.empty(len(mjd))
     for source in spread(len(offsets) - 1):
-        first, end = offsets[source], offsets[source + 1]
-        variances, kept = np.empty(end - first), np.zeros(end - first)
-        mean, variance = 0.0, _SMOOTH_WALK**2
-        for i in range(first, end):
-            if i > first:
-                kept[i - first] = np.exp((mjd[i - 1] - mjd[i]) / _SMOOTH_DAYS)
-            k = kept[i - first]
-            variance = k * k * variance + _SMOOTH_WALK**2 * (1.0 - k * k)
-            gain = variance / (variance + error[i] ** 2 + _SMOOTH_JITTER**2)
-            mean = k * mean + gain * (flux[i] - 1.0 - k * mean)
-            variance *= 1.0 - gain
-            means[i], variances[i - first] = mean, variance
-        for i in range(end - 2, first - 1, -1):
-            k, variance = kept[i + 1 - first], variances[i - first]
-            ahead = k * k * variance + _SMOOTH_WALK**2 * (1.0 - k * k)
-            means[i] += variance * k / ahead * (means[i + 1] - k * means[i])
-    return np.maximum(1.0 + means, _LEAST_SMOOTHED)
+        own = slice(offsets[source], offsets[source + 1])
+        recursion = _gains(mjd[own], error[own], np.array(_SMOOTH))
+        variance = error[own] ** 2 + _SMOOTH[JITTER] ** 2
+        walk[own] = flux[own] - 1.0 - variance * _solved(*recursion, flux[own] - 1.0)
+    return np.maximum(1.0 + walk, _LEAST_SMOOTHED)
 
 
 @compiled(parallel=True)

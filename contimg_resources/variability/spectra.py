@@ -83,14 +83,13 @@ def spectral_evidence(
         return candidate.evidence
     name = candidate.parameters.template
     shape = next((s for s in shapes() if s.name == name), None)
-    dip = Dip(candidate.mid_mjd, candidate.end_mjd - candidate.start_mjd)
-    if shape is None or not dip.width_days > 0:
+    if shape is None or not candidate.width_days > 0:
         return candidate.evidence
-    found, notes = fluxes_near(root, candidate.source_id, dip, end_mjd)
-    depths = [told for fluxes in found if (told := band_depth(dip, shape, fluxes)) is not None]
+    found, notes = fluxes_near(root, candidate.source_id, candidate, end_mjd)
+    depths = [d for fluxes in found if (d := band_depth(candidate, shape, fluxes)) is not None]
     depths.sort(key=lambda d: d.frequency_hz)
     change, change_error = spectral_change(depths) or (math.nan, math.nan)
-    colour = colour_of(dip, shape, candidate.parameters.depth, found)
+    colour = colour_of(candidate, shape, candidate.parameters.depth, found)
     evidence = candidate.evidence
     if colour is not None:
         evidence = replace(
@@ -118,9 +117,8 @@ def evidence_of_sub_bands(root: Path, end_mjd: float) -> Callable[[str, DipFit],
         return None
 
     def evidence(source_id: str, fit: DipFit) -> float:
-        dip = Dip(fit.mid_mjd, fit.width_days)
-        found, _ = fluxes_near(root, source_id, dip, end_mjd)
-        colour = colour_of(dip, fit.shape, fit.depth, found)
+        found, _ = fluxes_near(root, source_id, fit, end_mjd)
+        colour = colour_of(fit, fit.shape, fit.depth, found)
         return 0.0 if colour is None else colour.lens_over_grey
 
     return evidence

@@ -5,7 +5,7 @@ Belongs here: one dip of one source. Doesn't: the search (see `ese`), names and 
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Protocol
 
 import numpy as np
 
@@ -36,6 +36,23 @@ REACH_WIDTHS = 2.0
 _SHARED = 0.4
 _SHARED_SIGMA = 3.0
 MIN_NEIGHBOURS = 3
+
+
+class Dip(Protocol):
+    """Epoch and width of a dip."""
+
+    @property
+    def mid_mjd(self) -> float:
+        """Epoch of minimum, MJD in days."""
+
+    @property
+    def width_days(self) -> float:
+        """Full width at half depth."""
+
+
+def is_same(one: Dip, other: Dip) -> bool:
+    """Return whether dips of one source are one event: that of each is within the wider one."""
+    return abs(one.mid_mjd - other.mid_mjd) <= max(one.width_days, other.width_days)
 
 
 class Outcome(StrEnum):
@@ -185,21 +202,14 @@ def is_shared(neighbours: DipEvidence, depth: float) -> bool:
     return shared > _SHARED * depth and shared > _SHARED_SIGMA * error
 
 
-class Dip(NamedTuple):
-    """Epoch and width of a dip."""
-
-    mid_mjd: float  #: Epoch of minimum, MJD in days.
-    width_days: float  #: Full width at half depth.
-
-
 def depth_of(
-    fit: Dip | DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
+    dip: Dip, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
 ) -> tuple[float, float]:
     """Return the depth of the same dip (epoch, width) in other measurements, and its error.
 
     NaN if the measurements don't constrain it.
     """
-    u = (mjd - fit.mid_mjd) / fit.width_days
+    u = (mjd - dip.mid_mjd) / dip.width_days
     near = np.abs(u) <= REACH_WIDTHS
     if near.sum() < 4 or not (np.abs(u) <= 0.5).any() or not (np.abs(u[near]) > 0.5).any():
         return np.nan, np.nan

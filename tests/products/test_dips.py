@@ -34,7 +34,6 @@ EVIDENCE = DipEvidence(
     neighbour_depth=0.01,
     neighbour_depth_error=0.02,
     over_walk=30.0,
-    over_walk_without_maxima=20.0,
     n_bands=2,
     band_depths=((1.3e9, 0.4, 0.01), (1.5e9, 0.3, 0.01)),
     spectral_change=1.9,

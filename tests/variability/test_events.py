@@ -283,6 +283,15 @@ def test_the_threshold_follows_the_tail_to_the_rate() -> None:
     assert threshold_for(scores[:3], 3.0, 1.0) == MIN_THRESHOLD
 
 
+def test_errors_with_heavy_tails_make_hardly_any_events() -> None:
+    curves = sky(19, n=100, cadence_days=4.0, n_days=700)
+    tails = 0.05 * np.random.default_rng(19).standard_t(3, len(curves.flux_jy))
+    found = found_in(replace(curves, flux_jy=curves.flux_jy * (1 + tails)))
+    # 191 source-years; 1 is expected.
+    assert len(found.candidates) <= 5
+    assert {r.outcome for r in found.rejected} >= {Outcome.ONE_EPOCH}
+
+
 def test_steady_sources_make_no_more_false_alarms_than_was_said() -> None:
     found = found_in(sky(12, n=800), threshold=None)
     assert found.threshold >= MIN_THRESHOLD

@@ -16,6 +16,7 @@ from contimg_resources.photometry.measurements import write_measurements
 from contimg_resources.photometry.subbands import BandFluxes, band_path, check_band, check_subband
 from contimg_resources.products.dips import DipEvidence, FittedDip
 from contimg_resources.products.events import CandidateRecord, CandidateState
+from contimg_resources.simulation.light_curves import Event
 from contimg_resources.variability import spectra
 from contimg_resources.variability.cards import draw_card
 from contimg_resources.variability.model import LightCurves
@@ -26,12 +27,11 @@ from contimg_resources.variability.spectra import (
     spectral_evidence,
 )
 from contimg_resources.variability.templates import bank
-from contimg_resources.variability.vetting import Dip
 from tests.photometry import epochs
 
 FREQUENCIES_HZ = {"low": 1.335e9, "middle": 1.405e9, "high": 1.475e9}
 SHAPE = bank(("fiedler",))[1]
-DIP = Dip(61_100.0, 30.0)
+DIP = Event(SHAPE, 61_100.0, 30.0, 0.4)
 ERROR_JY, FLUX_JY = 2e-3, 0.1
 NAME = "nvss-NVSS_J120000+540000"
 
