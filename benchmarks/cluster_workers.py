@@ -21,6 +21,7 @@ from benchmarks.cluster_stores import servers
 from contimg_resources.casa import Progress
 from contimg_resources.cli.platform import Platform, dagster_home
 from contimg_resources.core.errors import BenchFailed
+from contimg_resources.steps.workshop import Workshop
 
 #: A job whose step waits and writes when it began and ended.
 _DEFINITIONS = """
@@ -78,6 +79,9 @@ def measure_workers(
 ) -> Iterator[Throughput]:
     """Yield the throughput with each number of runs at once."""
     with servers(directory) as (settings, _):
+        stores = Workshop.from_settings(settings)
+        stores.products.close()
+        stores.registry.close()
         home = directory / "home"
         (home / "cluster").mkdir(parents=True)
         for name in ("dagster.yaml", "cluster/dagster.yaml"):
