@@ -67,6 +67,7 @@ class Throughput:
     took_s: float  #: From the start of the first run to the end of the last, seconds.
     #: From the end of a run to the beginning of the next one in its place, median, seconds.
     between_s: float
+    load: float = 0.0  #: Load of the machine at the end, mean of a minute.
 
     @property
     def share(self) -> float:
@@ -118,6 +119,7 @@ def _measure(platform: Platform, number: int, run_s: float, times: Path) -> Thro
         run_s=run_s,
         took_s=max(end for _, end in spans) - spans[0][0],
         between_s=median(_gaps(spans)),
+        load=os.getloadavg()[0],
     )
 
 
