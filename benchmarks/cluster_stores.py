@@ -143,7 +143,7 @@ def _costs_of_stores(workshop: Workshop, filled: Filled, n_blocks: int) -> Itera
     yield cost("list of stale products, for all observations", None, lambda: timed(of_all, 1))
     span = workshop.products.span()
     assert span is not None
-    names = []
+    names: list[str] = []
 
     def after_a_set() -> None:
         nonlocal known

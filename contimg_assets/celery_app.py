@@ -127,7 +127,8 @@ class RunTask(Task):  # type: ignore[misc]
 
 
 app = make_app()
-execute_job: Any = create_execute_job_task(app, base=RunTask)
+_of_task: Any = {"base": RunTask}
+execute_job: Any = create_execute_job_task(app, **_of_task)
 
 
 @on.after_setup_logger.connect(weak=False)
