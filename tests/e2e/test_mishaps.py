@@ -22,9 +22,9 @@ from contimg_resources.simulation.truth import Truth
 from contimg_resources.steps.arriving import arrive
 from contimg_resources.steps.solving import solve_observation
 from contimg_resources.steps.workshop import Workshop
-from tests.conftest import TinyNight
+from tests.conftest import TinyNight, needs_browser
 from tests.e2e.at_work import inside
-from tests.e2e.conftest import ENVIRONMENT, Night, needs_browser
+from tests.e2e.conftest import ENVIRONMENT, Night
 from tests.e2e.e2e_steps import flag_most
 from tests.processes import wait_until_gone
 
