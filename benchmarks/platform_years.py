@@ -36,7 +36,8 @@ _CHECKS = ("image_rms", "beam_sane", "known_fluxes", "astrometry")
 #: Size of an image's metadata.
 _METADATA_CHARS = 12_000
 _SENSOR = "observation_sensor"
-_TICKS = 6
+#: Number of ticks that are timed; on a busy machine fewer.
+_TICKS, _LEAST_TICKS = 6, 3
 LOOK_UPS, ASKED_STATUS = 300, 5
 LOOK_UP, STATUS = "registry look-up", "`contimg status`"
 _ASKED = 9
@@ -230,6 +231,8 @@ def _ticks(platform: "Platform", began_s: float) -> list[float]:
         if len(ticks) >= _TICKS:
             return ticks
         if time.monotonic() > deadline:
+            if len(ticks) >= _LEAST_TICKS:
+                return ticks
             raise PlatformError(f"{_SENSOR} ticked only {len(ticks)} times: {answer}")
         time.sleep(2.0)
 
