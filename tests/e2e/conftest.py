@@ -138,8 +138,6 @@ class Night:
         Where MS arrive.
     calibrator, early, late : str
         Keys of the calibrator observation and of the targets before and after it.
-    others : tuple of str
-        Keys of further ones.
     seen : dict
         What was seen while the night went by.
     """
@@ -150,13 +148,12 @@ class Night:
     calibrator: str = ""
     early: str = ""
     late: str = ""
-    others: tuple[str, ...] = ()
     seen: dict[str, Any] = field(default_factory=dict)
 
     @property
     def keys(self) -> set[str]:
         """The keys of all observations."""
-        return {self.calibrator, self.early, self.late, *self.others}
+        return {self.calibrator, self.early, self.late}
 
     def deliver(self, ms: Path) -> None:
         """Put an MS into the incoming directory as a writer should: copied aside, then renamed."""
