@@ -6,15 +6,17 @@ Belongs here: filling them step by step, and timing queries at each size. Doesn'
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from benchmarks.platform_years import (
+    ASKED_STATUS,
     LOOK_UP,
+    LOOK_UPS,
     STATUS,
     Cost,
     costs_of_platform,
@@ -22,7 +24,7 @@ from benchmarks.platform_years import (
     look_up_s,
     status_s,
 )
-from benchmarks.years import Filled, block_days, fill_stores, prepend, timed
+from benchmarks.years import REPEATS, Filled, block_days, fill_stores, prepend, timed
 from contimg_resources.casa import Progress
 from contimg_resources.cli.platform import dagster_home, free_port
 from contimg_resources.core.times import mjd_day
@@ -52,6 +54,7 @@ class StoreCosts:
     size_gb: float  #: Size of both stores, GB.
     fill_s: float  #: Time of adding these observations, seconds.
     costs: tuple[Cost, ...]  #: The queries.
+    load: float = 0.0  #: Load of the machine after timing, mean of five minutes.
 
 
 def measure_stores(
@@ -87,8 +90,9 @@ def measure_stores(
             if with_platform and n_blocks in (blocks[0], blocks[-1]):
                 progress("timing queries of the platform", None)
                 costs += costs_of_platform(settings, filled, cluster=True)
+            load = os.getloadavg()[1]
             yield StoreCosts(
-                n_blocks * block, filled.n_sets, _size_gb(settings), fill_s, tuple(costs)
+                n_blocks * block, filled.n_sets, _size_gb(settings), fill_s, tuple(costs), load
             )
             began_s = time.monotonic()
         workshop.products.close()
@@ -125,42 +129,84 @@ def servers(directory: Path) -> Iterator[tuple[Settings, str]]:
 def _costs_of_stores(workshop: Workshop, filled: Filled, n_blocks: int) -> Iterator[Cost]:
     shifts = range(0, n_blocks * block_days(filled), block_days(filled))
     every = [f"{float(key) - shift:.5f}" for shift in shifts for key in filled.keys[::50]]
+    cost = _Meter(workshop).cost
     # The layout is read from the first.
-    yield Cost(LOOK_UP, look_up_s(workshop, [filled.keys[0], *every]), 2e-3)
-    yield Cost(STATUS, status_s(workshop.settings), 1.0)
-    began_s = time.perf_counter()
-    days = check_days(workshop, changed_since(workshop, StaleDays()), n_listed=_LISTED).days
-    yield Cost("list of stale products, for all observations", time.perf_counter() - began_s, None)
+    keys = [filled.keys[0], *every]
+    yield cost(LOOK_UP, 2e-3, lambda: look_up_s(workshop, keys), LOOK_UPS)
+    yield cost(STATUS, 1.0, lambda: status_s(workshop.settings), ASKED_STATUS)
+    known = StaleDays()
+
+    def of_all() -> None:
+        nonlocal known
+        known = check_days(workshop, changed_since(workshop, known), n_listed=_LISTED).days
+
+    yield cost("list of stale products, for all observations", None, lambda: timed(of_all, 1))
     span = workshop.products.span()
     assert span is not None
-    took, names = [], []
-    for number in range(_RETIRED):
-        mjd = float(every[(2 * number + 1) * len(every) // (2 * _RETIRED)])
+    names: list[str] = []
+
+    def after_a_set() -> None:
+        nonlocal known
+        mjd = float(every[(2 * len(names) + 1) * len(every) // (2 * _RETIRED)])
         name = workshop.registry.active(mjd, declination_deg=16.3, verify=False).set.name
         names.append(name)
         workshop.registry.retire(name, "an antenna was pointed elsewhere")
-        began_s = time.perf_counter()
-        found = check_days(workshop, changed_since(workshop, days), n_listed=_LISTED)
-        took.append(time.perf_counter() - began_s)
-        assert found.n >= sum(days.stale.values())
+        found = check_days(workshop, changed_since(workshop, known), n_listed=_LISTED)
+        assert found.n >= sum(known.stale.values())
         assert mjd_day(mjd) in found.days.stale
-        days = found.days
-    yield Cost("stale products after a set was retired", sorted(took)[_RETIRED // 2], 1.0)
+        known = found.days
+
+    yield cost(
+        "retiring a set, and the stale products after it",
+        1.0,
+        lambda: timed(after_a_set, _RETIRED),
+        _RETIRED,
+    )
 
     def after_a_product() -> None:
-        left = replace(changed_since(workshop, days), left=(mjd_day(span[1]),))
+        left = replace(changed_since(workshop, known), left=(mjd_day(span[1]),))
         check_days(workshop, left, n_listed=_LISTED)
 
-    yield Cost("stale products after an image was made", timed(after_a_product), 1.0)
+    yield cost(
+        "stale products after an image was made", 1.0, lambda: timed(after_a_product), REPEATS
+    )
     columns = caltable_sets.c
     with workshop.registry.write() as connection:
         connection.execute(
             sa.update(caltable_sets).where(columns.name.in_(names)).values(status=SetStatus.ACTIVE)
         )
-    began_s = time.perf_counter()
-    exported = export_dashboard(workshop, recorded=False)
-    yield Cost("export of the last 90 days", time.perf_counter() - began_s, 10.0)
-    assert exported.counts
+
+    def export() -> None:
+        assert export_dashboard(workshop, recorded=False).counts
+
+    yield cost("export of the last 90 days", 10.0, lambda: timed(export, 1))
+
+
+class _Meter:
+    """Measures the processor time of queries: of this process, its children and the server."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        with workshop.products.read() as connection:
+            told = connection.scalar(sa.text("SELECT pg_read_file('postmaster.pid')"))
+        self._server = int(str(told).split()[0])
+
+    def cost(
+        self, name: str, goal_s: float | None, measure: Callable[[], float], n: int = 1
+    ) -> Cost:
+        """Return the cost of a query; `measure` asks it `n` times and returns the median time."""
+        before_s = self._used_s()
+        seconds = measure()
+        return Cost(name, seconds, goal_s, (self._used_s() - before_s) / n)
+
+    def _used_s(self) -> float:
+        ticks = 0
+        children = Path(f"/proc/{self._server}/task/{self._server}/children").read_text().split()
+        for pid in (self._server, *children):
+            with suppress(OSError):
+                # Processes that ended are counted with their parent.
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks += sum(map(int, fields[11:15]))
+        return sum(os.times()[:4]) + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _size_gb(settings: Settings) -> float:

@@ -21,6 +21,7 @@ from benchmarks.cluster_stores import servers
 from contimg_resources.casa import Progress
 from contimg_resources.cli.platform import Platform, dagster_home
 from contimg_resources.core.errors import BenchFailed
+from contimg_resources.steps.workshop import Workshop
 
 #: A job whose step waits and writes when it began and ended.
 _DEFINITIONS = """
@@ -66,6 +67,7 @@ class Throughput:
     took_s: float  #: From the start of the first run to the end of the last, seconds.
     #: From the end of a run to the beginning of the next one in its place, median, seconds.
     between_s: float
+    load: float = 0.0  #: Load of the machine at the end, mean of a minute.
 
     @property
     def share(self) -> float:
@@ -78,6 +80,9 @@ def measure_workers(
 ) -> Iterator[Throughput]:
     """Yield the throughput with each number of runs at once."""
     with servers(directory) as (settings, _):
+        stores = Workshop.from_settings(settings)
+        stores.products.close()
+        stores.registry.close()
         home = directory / "home"
         (home / "cluster").mkdir(parents=True)
         for name in ("dagster.yaml", "cluster/dagster.yaml"):
@@ -114,6 +119,7 @@ def _measure(platform: Platform, number: int, run_s: float, times: Path) -> Thro
         run_s=run_s,
         took_s=max(end for _, end in spans) - spans[0][0],
         between_s=median(_gaps(spans)),
+        load=os.getloadavg()[0],
     )
 
 

@@ -262,25 +262,34 @@ def bench_cluster(
     )
     sizes = tuple(n for n in (1, 4, 12) if n < blocks)
     numbers = tuple(n for n in (1, 2, 4, 8, 16, 32) if n <= most)
+    results = out_dir / "bench-cluster.json"
+
+    def keep(found: ClusterReport) -> ClusterReport:
+        """Write the results, and return them with the earlier ones of other parts."""
+        if results.is_file():
+            before = TypeAdapter(ClusterReport).validate_json(results.read_bytes())
+            found = found.completed(before)
+        results.write_text(json.dumps(jsonable(found), indent=2, allow_nan=False) + "\n")
+        return found
+
     with (
         TemporaryDirectory(prefix="made-up-", dir=out_dir.absolute()) as made_up,
         progress("bench-cluster") as say,
     ):
         place = Path(made_up)
+        # Each size is kept when it is measured: a part may take an hour.
         if "stores" in chosen:
-            stores = tuple(measure_stores(place / "stores", (*sizes, blocks), say))
-            report = replace(report, stores=stores)
+            for size in measure_stores(place / "stores", (*sizes, blocks), say):
+                report = replace(report, stores=(*report.stores, size))
+                keep(report)
         if "workers" in chosen:
-            workers = tuple(measure_workers(place / "workers", numbers, run_s, say))
-            report = replace(report, workers=workers)
+            for number in measure_workers(place / "workers", numbers, run_s, say):
+                report = replace(report, workers=(*report.workers, number))
+                keep(report)
         if "curves" in chosen:
             curves = (measure_curves(place / "curves", sources, epochs, say),)
             report = replace(report, curves=curves)
-    results = out_dir / "bench-cluster.json"
-    if results.is_file():
-        before = TypeAdapter(ClusterReport).validate_json(results.read_bytes())
-        report = report.completed(before)
-    results.write_text(json.dumps(jsonable(report), indent=2, allow_nan=False) + "\n")
+    report = keep(report)
     if page is not None:
         picture = page.parent / "images" / "cluster-benchmarks.png"
         picture.parent.mkdir(parents=True, exist_ok=True)

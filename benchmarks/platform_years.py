@@ -36,8 +36,9 @@ _CHECKS = ("image_rms", "beam_sane", "known_fluxes", "astrometry")
 #: Size of an image's metadata.
 _METADATA_CHARS = 12_000
 _SENSOR = "observation_sensor"
-_TICKS = 6
-_LOOK_UPS = 300
+#: Number of ticks that are timed; on a busy machine fewer.
+_TICKS, _LEAST_TICKS = 6, 3
+LOOK_UPS, ASKED_STATUS = 300, 5
 LOOK_UP, STATUS = "registry look-up", "`contimg status`"
 _ASKED = 9
 _WAIT_S = 300.0
@@ -68,6 +69,8 @@ class Cost:
     name: str  #: The query.
     seconds: float  #: Median, seconds.
     goal_s: float | None  #: Goal, seconds; None: no goal.
+    #: Processor time of client and server, mean in seconds; None: not measured.
+    cpu_s: float | None = None
 
 
 def bench_years(
@@ -156,13 +159,13 @@ def look_up_s(workshop: "Workshop", keys: Sequence[str]) -> float:
     from benchmarks.years import timed
 
     layout = workshop.products.observation(keys[0]).layout
-    spread = cycle(keys[:: max(1, len(keys) // _LOOK_UPS)])
+    spread = cycle(keys[:: max(1, len(keys) // LOOK_UPS)])
 
     def look_up() -> None:
         mid_mjd = float(next(spread))
         workshop.registry.active(mid_mjd, layout=layout, declination_deg=16.3, verify=False)
 
-    return timed(look_up, _LOOK_UPS)
+    return timed(look_up, LOOK_UPS)
 
 
 def status_s(settings: "Settings") -> float:
@@ -170,7 +173,9 @@ def status_s(settings: "Settings") -> float:
     from benchmarks.years import timed
 
     command = [sys.executable, "-m", "contimg_resources", "status", "--state", str(settings.state)]
-    return timed(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL), 5)
+    return timed(
+        lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL), ASKED_STATUS
+    )
 
 
 def costs_of_platform(
@@ -226,6 +231,8 @@ def _ticks(platform: "Platform", began_s: float) -> list[float]:
         if len(ticks) >= _TICKS:
             return ticks
         if time.monotonic() > deadline:
+            if len(ticks) >= _LEAST_TICKS:
+                return ticks
             raise PlatformError(f"{_SENSOR} ticked only {len(ticks)} times: {answer}")
         time.sleep(2.0)
 

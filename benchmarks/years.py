@@ -56,7 +56,7 @@ _KEPT = (
     ArtefactKind.PNG,
     ArtefactKind.STATISTICS,
 )
-_REPEATS = 15
+REPEATS = 15
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def _vacuum(workshop: Workshop, table: sa.Table) -> None:
     engine.dispose()
 
 
-def timed(question: Callable[[], object], repeats: int = _REPEATS) -> float:
+def timed(question: Callable[[], object], repeats: int = REPEATS) -> float:
     """Return the median time of a query, seconds."""
     took = []
     for _ in range(repeats):

@@ -5,7 +5,8 @@ passing runs to it (see `cluster`), the command (see `contimg_resources.cli.work
 
 A worker acknowledges a run when it has ended, and takes no more runs than it can start. A run whose
 message comes twice, since its first worker was slow, is executed once: Dagster refuses a run that
-has begun.
+has begun. A worker that can do no run, since its disk is stale or the stores are those of a newer
+contimg, returns the run to its queue and ends.
 """
 
 import ctypes
@@ -13,15 +14,19 @@ import logging
 import os
 import signal
 import socket
+import time
 import uuid
 from contextlib import suppress
 from itertools import count
+from multiprocessing import get_context
 from typing import Any
 
 import dagster as dg
 import redis
-from celery import Celery
+from celery import Celery, Task
 from celery import signals as on
+from celery.exceptions import Reject
+from celery.utils.log import get_task_logger
 from celery.worker import state as at_work
 from dagster_celery.tasks import ExecuteRunArgs, create_execute_job_task, unpack_value
 from kombu import Exchange, Queue
@@ -29,6 +34,11 @@ from kombu import Exchange, Queue
 from contimg_assets.jobs import QUEUES
 from contimg_assets.signs_of_life import broker_url, connect, give, own_sign
 from contimg_resources.core import json_lines
+from contimg_resources.core.errors import DiskRefused, SchemaMismatch, StoreUnavailable
+from contimg_resources.settings import load_settings
+from contimg_resources.steps.workshop import check_host
+
+_log = get_task_logger(__name__)
 
 #: Tag of a run with the id of its worker, and with the name of the worker's host and process.
 WORKER_TAG, HOST_TAG = "contimg/worker", "contimg/host"
@@ -39,6 +49,10 @@ _REDELIVERED_S = 6 * 3600
 _RUNS_PER_PROCESS = 50
 #: Linux's number of the option to get a signal when the parent dies.
 _PR_SET_PDEATHSIG = 1
+#: A worker that returns a run notices it in less than this, with its heartbeat, seconds.
+_NOTICED_S = 3.0
+#: Set by the process of a run when this worker can do no run.
+_unfit = get_context("fork").Event()
 
 
 def make_app() -> Celery:
@@ -79,8 +93,42 @@ def make_app() -> Celery:
     return made
 
 
+_NOT_BEGUN = (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING)
+#: Of this worker, also in the processes of its runs.
+_ID, _NAME = uuid.uuid4().hex[:12], f"{socket.gethostname()}:{os.getpid()}"
+
+
+class RunTask(Task):  # type: ignore[misc]
+    """Executes a run, unless this worker can't."""
+
+    def before_start(self, task_id: str, args: Any, kwargs: dict[str, Any]) -> None:
+        """Record in a run which worker executes it, or return it to its queue.
+
+        Raises
+        ------
+        Reject
+            If this worker can do no run; then it ends.
+        """
+        run_id = _run_of(kwargs)
+        try:
+            check_host(load_settings())
+        except (DiskRefused, SchemaMismatch) as error:
+            _log.error("Returns run %s to its queue, and ends: %s", run_id, error.message)
+            _unfit.set()
+            # It takes nothing any more when the run is back in its queue.
+            time.sleep(_NOTICED_S)
+            raise Reject(error.message, requeue=True) from error
+        except StoreUnavailable:
+            _log.warning("Can't check the stores before run %s, which will", run_id)
+        with dg.DagsterInstance.get() as instance:
+            run = instance.get_run_by_id(run_id)
+            if run is not None and run.status in _NOT_BEGUN:
+                instance.add_run_tags(run_id, {WORKER_TAG: _ID, HOST_TAG: _NAME})
+
+
 app = make_app()
-execute_job: Any = create_execute_job_task(app)
+_of_task: Any = {"base": RunTask}
+execute_job: Any = create_execute_job_task(app, **_of_task)
 
 
 @on.after_setup_logger.connect(weak=False)
@@ -92,27 +140,12 @@ def _write_json_lines(logger: logging.Logger, **_: Any) -> None:
             handler.setFormatter(json_lines.JsonLines())
 
 
-_NOT_BEGUN = (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING)
-#: Of this worker, also in the processes of its runs.
-_ID, _NAME = uuid.uuid4().hex[:12], f"{socket.gethostname()}:{os.getpid()}"
-
-
 @on.worker_process_init.connect(weak=False)
 def _belong_to_worker(**_: Any) -> None:
     """Let the process of a run die with its worker, and not of Ctrl-C at the worker's terminal."""
     os.setpgid(0, 0)
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-@on.task_prerun.connect(weak=False)
-def _tag_run(kwargs: dict[str, Any], **_: Any) -> None:
-    """Record in a run which worker executes it, before it starts."""
-    run_id = _run_of(kwargs)
-    with dg.DagsterInstance.get() as instance:
-        run = instance.get_run_by_id(run_id)
-        if run is not None and run.status in _NOT_BEGUN:
-            instance.add_run_tags(run_id, {WORKER_TAG: _ID, HOST_TAG: _NAME})
 
 
 @on.task_postrun.connect(weak=False)
@@ -141,6 +174,9 @@ class _Reporter:
         """Give one."""
         if self._consumer is None:
             return
+        if _unfit.is_set():
+            # Celery's request to end when the runs in progress are finished.
+            at_work.should_stop = 1
         pool = self._consumer.pool
         runs = {_run_of(request.kwargs): request for request in tuple(at_work.active_requests)}
         sign = own_sign(_ID, self._queues, pool.num_processes, tuple(runs), next(self._beats))

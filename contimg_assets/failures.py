@@ -4,6 +4,7 @@ Belongs here: the one place where an exception is converted, and the one that re
 Doesn't: deciding what is transient (see `contimg_resources.core.errors`), nor any message.
 """
 
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -41,6 +42,8 @@ _OF_DATABASE = "OperationalError"
 _STATEMENT = "\n[SQL:"
 #: The system's messages about a disk, in a failure that didn't come through our errors.
 _OF_DISK = tuple(os.strerror(number) for number in (*FULL, *REFUSED))
+#: Those about a file system that is away for a while, whatever the error that quotes them.
+_AWAY = tuple(os.strerror(number) for number in (errno.EIO, errno.ESTALE, errno.ENOTCONN))
 
 _CAUSE, _ERROR = "cause", "error"
 
@@ -91,10 +94,12 @@ def told_to_dagster() -> Iterator[None]:
     except (dg.Failure, dg.RetryRequested):
         raise
     except ContimgError as error:
+        away = any(words in error.message for words in _AWAY)
         cause = Cause.CUT_OFF if error.transient else Cause.ITS_OWN
-        if error.of_surroundings:
+        if error.of_surroundings or away:
             cause = Cause.SURROUNDINGS
-        _fail(error, error.message, cause, transient=error.transient, details=error.details)
+        transient = error.transient or away
+        _fail(error, error.message, cause, transient=transient, details=error.details)
     except Exception as error:
         # A disk that is full or not writable may be writable a minute later, and so may Dagster's
         # storage on it; nothing else may.

@@ -44,6 +44,7 @@ def build_image_sensor(pace: SensorSettings) -> dg.SensorDefinition:
         )
         again = lost_requests(context.instance, photometry_job.name, (DAY_TAG, PRIORITY_TAG))
         if not added and not again:
+            context.update_cursor(str(last))
             return dg.SkipReason("no image was added")
         wanted = _is_measured(workshop.settings)
         return dg.SensorResult(

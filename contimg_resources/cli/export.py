@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from contimg_resources.cli.arguments import AsJson, StateDirectory, setting_help
-from contimg_resources.cli.console import print_json, progress, remark
+from contimg_resources.cli.console import jsonable, print_json, progress, remark
 from contimg_resources.cli.given import given_settings, opened_workshop
 
 
@@ -21,15 +21,25 @@ def export(
         Path | None,
         typer.Option("--out", metavar="DIR", help=setting_help("export.directory")),
     ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="ADDRESS",
+            help="Copy them to an address of fsspec too, such as s3://bucket/prefix (with "
+            "contimg[bucket]); keys and endpoint come from the library's own variables, such as "
+            "AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the JSON documents for dashboards, and tables as Parquet and VOTable.
 
     Read `index.json` first: it lists all other documents, and summarizes the night. Unchanged pages
-    are kept. With `--out`, `index.html` opens by a double click, without a server. Exit code 1 when
-    the documents can't be written.
+    are kept, also in a copy. With `--out`, `index.html` opens by a double click, without a server.
+    Exit code 1 when the documents can't be written.
 
-    Example: `contimg export --out /srv/contimg`
+    Example: `contimg export --to s3://contimg/nights`
     """
     from contimg_resources.steps.exporting import export_dashboard
 
@@ -39,8 +49,15 @@ def export(
     workshop = opened_workshop(given_settings(export={"directory": directory}))
     with progress("export") as say:
         exported = export_dashboard(workshop, recorded=recorded, progress=say)
+        copied = None
+        if to is not None:
+            from contimg_resources.export.bucket import copy_export
+            from contimg_resources.export.directory import opened
+
+            with opened(exported.directory):
+                copied = copy_export(exported.directory, to, say)
     if as_json:
-        print_json(exported)
+        print_json(jsonable(exported) | ({} if copied is None else {"copy": jsonable(copied)}))
         return
     items = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in exported.counts.items() if n)
     remark(f"{exported.index}: {items or 'nothing yet'}")
@@ -48,6 +65,11 @@ def export(
         f"{exported.n_pages} pages, {exported.size_bytes / 1e6:.1f} MB; {exported.n_written} files "
         "were written"
     )
+    if copied is not None:
+        remark(
+            f"{copied.address}: {copied.n_files} files, {copied.size_bytes / 1e6:.1f} MB; "
+            f"{copied.n_written} were copied, {copied.n_removed} removed"
+        )
 
 
 def sky(as_json: AsJson = False) -> None:

@@ -49,6 +49,9 @@ def worker(
     and the state directory the same, on a shared file system. Ctrl-C or SIGTERM let runs in
     progress finish and take no more; a second one ends them, and they are started again elsewhere.
 
+    A worker that can't reach the state directory, or that meets stores of a newer contimg, returns
+    the run to its queue and ends with exit code 1 when its other runs are finished.
+
     Example: `contimg worker --queues casa,imaging --concurrency 4`
     """
     settings = given_settings(state=state)
@@ -57,7 +60,7 @@ def worker(
     from contimg_assets.jobs import QUEUES
 
     from contimg_resources.cli.platform import dagster_environment, dagster_home
-    from contimg_resources.steps.workshop import Workshop
+    from contimg_resources.steps.workshop import check_host
 
     chosen = [q.strip() for q in queues.split(",") if q.strip()]
     if unknown := set(chosen) - set(QUEUES):
@@ -66,10 +69,9 @@ def worker(
         )
     if not chosen:
         raise ConfigurationError(f"--queues names none of {', '.join(QUEUES)}")
-    # A store that can't be reached, or of a newer contimg, is reported here, not by every run.
-    stores = Workshop.from_settings(settings)
-    stores.products.close()
-    stores.registry.close()
+    # Reported here, and not by every run. Stores of an earlier contimg are the control plane's to
+    # bring up to date.
+    check_host(settings)
     os.environ.update(environment_of(settings))
     os.environ.update(dagster_environment(dagster_home(), settings.state, cluster=True))
     _import_definitions_from(str(dagster_home()))

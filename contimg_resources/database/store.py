@@ -333,9 +333,12 @@ class Database:
             if self._known is not None and self._schema.version(connection) is None:
                 raise self._emptied("holds no tables")
             if self._read_only:
+                is_new = self._schema.version(connection) is None
                 raise SchemaMismatch(
-                    f"the {self.what} {self.address} was written by an earlier contimg and is "
-                    "opened read-only: `contimg status` on its state directory updates it",
+                    f"the {self.what} {self.address} "
+                    + ("holds no tables yet" if is_new else "was written by an earlier contimg")
+                    + " and is opened read-only: `contimg up` on its state directory brings it up "
+                    "to date",
                     path=self.address,
                 )
         if self._is_sqlite:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from contimg_resources.core.errors import InvalidName
+
 #: Number of antennas named in a message; another array differs by a hundred.
 _NAMED = 5
 
@@ -82,6 +84,21 @@ _OTHER_ENDINGS: dict[CaltableType, tuple[str, ...]] = {
 def caltable_path(prefix: Path, table_type: CaltableType) -> Path:
     """Return the path of the caltable of one type under a prefix."""
     return prefix.with_name(prefix.name + table_type.suffix)
+
+
+def check_prefix(prefix: Path) -> None:
+    """Refuse a prefix that isn't the beginning of a file name.
+
+    Raises
+    ------
+    InvalidName
+        If it is a directory's name, or contains "..".
+    """
+    if not prefix.name or ".." in prefix.parts or "\0" in str(prefix):
+        raise InvalidName(
+            f"{str(prefix)!r} is no prefix of caltables: a directory and the beginning of a name, "
+            "without '..', was expected"
+        )
 
 
 def type_of_ending(

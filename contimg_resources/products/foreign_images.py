@@ -126,7 +126,7 @@ class ImageProducts(PartOfStore):
     def added_after(
         self, event_id: int, limit: int = 100
     ) -> tuple[tuple[ObservationRecord, ...], int]:
-        """Return the images that were added or replaced after an event, and the last event's id.
+        """Return the images that were added or replaced after an event, and the next `event_id`.
 
         Parameters
         ----------
@@ -136,11 +136,17 @@ class ImageProducts(PartOfStore):
             Maximum number of images, the earliest additions first.
         """
         event = observation_events.c
-        new = sa.select(event.key, sa.func.max(event.id).label("id")).where(
-            event.step == STEP, event.id > event_id
-        )
         with self._database.read() as connection:
-            new = new.group_by(event.key).order_by(sa.text("id")).limit(limit)
+            # Without a new image the next call looks only at later events: there are millions. Ids
+            # decrease only in a restored store.
+            newest = int(connection.scalar(sa.select(sa.func.max(event.id))) or 0)
+            new = (
+                sa.select(event.key, sa.func.max(event.id).label("id"))
+                .where(event.step == STEP, event.id > min(event_id, newest))
+                .group_by(event.key)
+                .order_by(sa.text("id"))
+                .limit(limit)
+            )
             latest = {row.key: int(row.id) for row in connection.execute(new)}
             query = OBSERVATIONS.query.where(
                 observations.c.origin == ObservationOrigin.IMAGE,
@@ -148,7 +154,7 @@ class ImageProducts(PartOfStore):
             )
             found = [OBSERVATIONS.read(row) for row in connection.execute(query)]
         records = tuple(sorted(found, key=lambda r: r.mid_mjd))
-        return records, max(latest.values(), default=event_id)
+        return records, max(latest.values(), default=newest)
 
 
 def _outcome(

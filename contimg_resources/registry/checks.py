@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from contimg_resources.calibration.quality import check_quality
 from contimg_resources.core.checksums import StatSignature, content_checksum, stat_signature
 from contimg_resources.core.errors import InvalidName, RegistrationRefused
 from contimg_resources.core.naming import check_name
@@ -125,6 +124,9 @@ def problems_of_tables(
 def _problems_of_solutions(
     table: NewCaltable, info: CaltableInfo, limits: RegistrationLimits
 ) -> list[str]:
+    # Looking sets up needs no numpy.
+    from contimg_resources.calibration.quality import check_quality
+
     expected = table.type.casa_subtypes
     if info.casa_subtype not in expected:
         return [f"it holds {info.casa_subtype!r} solutions, not {' or '.join(expected)}"]

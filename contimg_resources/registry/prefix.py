@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from contimg_resources.calibration.solve.editing import check_prefix
 from contimg_resources.core.errors import RegistrationRefused
 from contimg_resources.instrument.caltables import (
     CaltableField,
     CaltableInfo,
     CaltableType,
+    check_prefix,
     known_endings,
     split_ending,
     type_of_ending,

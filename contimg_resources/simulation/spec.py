@@ -4,12 +4,11 @@ Belongs here: frozen, serialisable records with their defaults, the three sizes,
 Doesn't: simulating.
 """
 
+import math
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.core.errors import ConfigurationError
 from contimg_resources.core.times import SECONDS_PER_DAY, check_mjd
 from contimg_resources.instrument.dsa110 import (
@@ -24,6 +23,10 @@ from contimg_resources.instrument.dsa110 import (
     active_stations,
     stations,
 )
+
+# numpy isn't imported before a command needs it.
+if TYPE_CHECKING:
+    from contimg_resources.core.arrays import Floats, Ints
 
 _EAST_WEST = tuple(s.name for s in active_stations() if int(s.name) <= 51)
 _NORTH_SOUTH = tuple(s.name for s in active_stations() if 68 <= int(s.name) <= 102)
@@ -142,7 +145,7 @@ class EffectsSpec:
 
     def __post_init__(self) -> None:
         for f in fields(self):
-            if not 0 <= getattr(self, f.name) < np.inf:
+            if not 0 <= getattr(self, f.name) < math.inf:
                 raise ConfigurationError(
                     f"{f.name} of a simulation's effects must be zero or above, and finite"
                 )
@@ -235,11 +238,13 @@ class SimulationSpec:
         return CHANNEL_WIDTH_HZ * N_CHANNELS_PER_WINDOW / self.channels_per_window
 
     @property
-    def window_frequencies_hz(self) -> Floats:
+    def window_frequencies_hz(self) -> "Floats":
         """Return the channel centres by spectral window id, Hz, shape (16, channels).
 
         The ids are scrambled in frequency, as in real MS; within a window frequencies ascend.
         """
+        import numpy as np
+
         order = window_order(self.seed)
         n = self.channels_per_window
         lowest = FREQUENCY_MIN_HZ - 0.5 * CHANNEL_WIDTH_HZ
@@ -248,8 +253,10 @@ class SimulationSpec:
         return np.asarray(ascending.reshape(N_SPECTRAL_WINDOWS, n)[order], np.float64)
 
     @property
-    def integration_mjd(self) -> Floats:
+    def integration_mjd(self) -> "Floats":
         """Return the middle of each integration, MJD in days."""
+        import numpy as np
+
         middles = (np.arange(self.n_integrations) + 0.5) * INTEGRATION_S / SECONDS_PER_DAY
         return np.asarray(self.start_mjd + middles, np.float64)
 
@@ -264,7 +271,7 @@ class SimulationSpec:
 
         ``SEFD / sqrt(2 dnu dt)`` (Thompson, Moran & Swenson, 3rd ed., 6.2.4).
         """
-        return float(self.sefd_jy / np.sqrt(2.0 * self.channel_width_hz * INTEGRATION_S))
+        return self.sefd_jy / math.sqrt(2.0 * self.channel_width_hz * INTEGRATION_S)
 
     @property
     def weight(self) -> float:
@@ -280,8 +287,16 @@ class SimulationSpec:
     def expected_rms_jy(self) -> float:
         """Return the thermal noise of a naturally weighted Stokes I image of all data, Jy/beam."""
         n = len(self.working_antennas)
-        samples = n * (n - 1) / 2 * self.n_integrations * self.window_frequencies_hz.size * 2
-        return float(self.noise_jy / np.sqrt(samples)) if samples else float("inf")
+        samples = (
+            n
+            * (n - 1)
+            / 2
+            * self.n_integrations
+            * N_SPECTRAL_WINDOWS
+            * self.channels_per_window
+            * 2
+        )
+        return self.noise_jy / math.sqrt(samples) if samples else math.inf
 
 
 def check_antennas(antennas: tuple[str, ...], dead: tuple[str, ...]) -> None:
@@ -301,8 +316,10 @@ def check_antennas(antennas: tuple[str, ...], dead: tuple[str, ...]) -> None:
         raise ConfigurationError(f"dead antennas that aren't in the array: {', '.join(strangers)}")
 
 
-def window_order(seed: int) -> Ints:
+def window_order(seed: int) -> "Ints":
     """Return for each spectral window id its index in ascending frequency; never sorted."""
+    import numpy as np
+
     rng = np.random.default_rng([seed, 16])
     while True:
         order = rng.permutation(N_SPECTRAL_WINDOWS)
@@ -312,8 +329,8 @@ def window_order(seed: int) -> Ints:
 
 def _spread(names: tuple[str, ...], n: int) -> tuple[str, ...]:
     # Equal steps along an arm would repeat one baseline and give grating lobes inside the beam.
-    steps = np.unique(np.round((len(names) - 1) * np.linspace(0, 1, n) ** 1.6).astype(int))
-    return tuple(names[i] for i in steps)
+    steps = {round((len(names) - 1) * (i / (n - 1)) ** 1.6) for i in range(n)}
+    return tuple(names[i] for i in sorted(steps))
 
 
 #: Antennas and channels per window of each size.

@@ -11,7 +11,13 @@ from typing import Any
 from contimg_resources.casa import Casa
 from contimg_resources.catalogues.calibrator_lists import load_calibrators
 from contimg_resources.catalogues.store import Catalogue, CatalogueStore
-from contimg_resources.core.errors import ConfigurationError, UnlistedPart, UnreadableObservation
+from contimg_resources.core.errors import (
+    ConfigurationError,
+    DiskRefused,
+    UnlistedPart,
+    UnreadableObservation,
+    in_words,
+)
 from contimg_resources.core.surroundings import keep_private
 from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.observations.model import Observation, ObservationOrigin
@@ -23,6 +29,7 @@ from contimg_resources.registry.checks import RegistrationLimits
 from contimg_resources.registry.model import ActiveCaltables
 from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import Settings
+from contimg_resources.steps.disk_space import unwritable
 from contimg_resources.steps.looking_up import look_up
 
 #: Names of the parts of a workshop, which are also the keys of Dagster's resources.
@@ -50,6 +57,31 @@ def prepared(settings: Settings) -> Settings:
             f"{error.filename} can't be made: {error.strerror}", path=str(error.filename)
         ) from error
     return settings
+
+
+def check_host(settings: Settings) -> None:
+    """Check that this host has the state directory, and stores of this contimg's schema.
+
+    Nothing is made: on a host without the shared file system it would be a directory of its own.
+
+    Raises
+    ------
+    DiskRefused
+        If the state directory can't be reached, or can't be written to.
+    SchemaMismatch
+        If a store was written by another contimg.
+    StoreUnavailable
+        If a store doesn't answer now.
+    """
+    try:
+        settings.state.stat()
+        refused = unwritable(settings)
+    except OSError as error:
+        refused = f"{in_words(error)} (isn't the shared file system mounted?)"
+    if refused:
+        raise DiskRefused(refused, path=str(settings.state))
+    ProductsStore(settings.products_address, read_only=True).close()
+    CalibrationRegistry(settings.registry_address, read_only=True).close()
 
 
 def open_casa(settings: Settings) -> Casa:

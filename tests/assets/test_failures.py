@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from contimg_assets.failures import told_to_dagster
-from contimg_resources.core.errors import CasaCrashed, NoValidCaltables
+from contimg_assets.failures import Cause, told_to_dagster
+from contimg_resources.core.errors import CasaCrashed, NoValidCaltables, UnreadableObservation
 
 
 def test_a_failure_says_the_error_s_own_sentence_and_keeps_its_details() -> None:
@@ -41,7 +41,9 @@ def test_only_transient_errors_are_tried_again() -> None:
     assert isinstance(mistake.value.__cause__, KeyError)
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO])
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE]
+)
 def test_what_a_disk_refuses_is_tried_again(number: int) -> None:
     with pytest.raises(dg.RetryRequested) as refused, told_to_dagster():
         raise OSError(number, "refused", "/state/images/61041")
@@ -50,6 +52,17 @@ def test_what_a_disk_refuses_is_tried_again(number: int) -> None:
     assert "/state/images/61041" in (failure.description or "")
     with pytest.raises(dg.Failure), told_to_dagster():
         raise FileNotFoundError(errno.ENOENT, "gone", "/in/a.ms")
+
+
+def test_a_stale_file_system_is_no_fault_of_the_observation() -> None:
+    """An error about the data that quotes it."""
+    reason = "/shared/61041.ms can't be read: /shared/61041.ms/table.dat: Stale file handle"
+    with pytest.raises(dg.RetryRequested) as refused, told_to_dagster():
+        raise UnreadableObservation(reason)
+    failure = refused.value.__cause__
+    assert isinstance(failure, dg.Failure)
+    assert failure.description == reason
+    assert failure.metadata["cause"].value == Cause.SURROUNDINGS
 
 
 def test_what_a_database_refuses_is_tried_again_and_told_without_its_statement() -> None:

@@ -45,6 +45,9 @@ def test_each_added_image_is_told_once_and_its_hour_becomes_a_mosaic(tmp_path: P
         (added,) = told.dynamic_partitions_requests or ()
         assert list(added.partition_keys) == keys
         assert isinstance(tick(instance, workshop, told.cursor), dg.SkipReason)
+        # The next tick looks at later events alone, also in a store that was restored.
+        newest = workshop.products.last_event_id()
+        assert workshop.products.images_made_elsewhere.added_after(10**9) == ((), newest)
         # Made again, it is told and measured again.
         image_file(first, seed=5)
         add_images(workshop, [ForeignFiles(first), ForeignFiles(second)])

@@ -76,19 +76,22 @@ def test_light_curves_are_measured_with_every_epoch(
 
 def test_the_page_names_what_missed_its_goal(tmp_path: Path) -> None:
     def stores(n: int, status_s: float) -> StoreCosts:
-        return StoreCosts(n, 400, 0.5, 10.0, (Cost("`contimg status`", status_s, 1.0),))
+        costs = (Cost("`contimg status`", status_s, 1.0), Cost("a tick", status_s, 1.0, 0.4))
+        return StoreCosts(n, 400, 0.5, 10.0, costs, load=12.0)
 
     report = ClusterReport(
         machine="2 cores",
         software={"contimg": "0.1.0"},
         stores=(stores(26_000, 0.6), stores(1_014_000, 1.5)),
-        workers=(Throughput(8, 24, 60.0, 185.0, 0.4), Throughput(16, 48, 60.0, 200.0, 1.4)),
+        workers=(Throughput(8, 24, 60.0, 185.0, 0.4), Throughput(16, 48, 60.0, 200.0, 1.4, 17.0)),
         curves=(CurveCosts(100_000, 3650, 22.0, 900.0, 9.0, 0.05, 0.3, 0.4),),
     )
     page = cluster_page(report, "images/x.png")
     assert "| `contimg status` | 0.60 | 1.5 | 1 (missed) |" in page
-    assert "| 8 | 24 | 185 | 97 % | 0.40 |  |" in page
-    assert "| 16 | 48 | 200 | 90 % | 1.40 | 95 % (missed) |" in page
+    assert "| a tick | 0.60 (0.40) | 1.5 (0.40) | 1 (missed under this load) |" in page
+    assert "| *load of the machine* | 12 | 12 |  |" in page
+    assert "| 8 | 24 | 185 | 97 % | 0.40 | 0 |  |" in page
+    assert "| 16 | 48 | 200 | 90 % | 1.40 | 17 | 95 % (missed) |" in page
     assert "| light curve of one source (s) | 0.050 | 0.1 |" in page
     draw_cluster(report, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 10_000

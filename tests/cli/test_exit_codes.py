@@ -204,7 +204,7 @@ def test_python_m_is_the_same_command() -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     heavy = ["casatools", "dagster", "astropy", "scipy", "matplotlib", "sqlalchemy", "photutils"]
-    heavy += ["requests", "uvicorn"]
+    heavy += ["requests", "uvicorn", "numpy"]
     code = (
         "import sys; from contimg_resources.cli.main import run; run(['--help']);"
         f"print('LOADED', *[m for m in {heavy} if m in sys.modules])"

@@ -15,6 +15,7 @@ from contimg_resources.cli.webserver import DagsterRun
 from contimg_resources.core.errors import PlatformError
 from contimg_resources.products.model import ObservationState
 from contimg_resources.products.store import ProductsStore
+from contimg_resources.registry.store import CalibrationRegistry
 from tests import postgres
 from tests.cluster.hosts import NETWORK, PASSWORD, Host, Redis, hosts, wait_for
 from tests.products.conftest import make_observation
@@ -219,6 +220,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
                 patch.setenv(name, value)
             with hosts(2, environment, root) as two:
                 products = ProductsStore(url)
+                CalibrationRegistry(url).close()
                 platform = Platform(state, home=home, environment=environment, cluster=True)
                 with platform:
                     made = Cluster(platform, server, broker, two, products)

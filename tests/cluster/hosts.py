@@ -122,20 +122,22 @@ class Host:
         _ip(*within, "addr", "add", f"{self._address(2)}/30", "dev", inner)
         _ip(*within, "link", "set", inner, "up")
 
-    def start_worker(self, *arguments: str) -> None:
-        """Start ``contimg worker`` on it."""
+    def start_worker(self, *arguments: str, **variables: str) -> None:
+        """Start ``contimg worker`` on it, with more variables of its environment."""
         command = [sys.executable, "-m", "contimg_resources", "worker", *arguments]
         if self.in_namespace:
             renamed = ["unshare", "--uts", "sh", "-c", f'hostname {self.name}; exec "$@"', "sh"]
             command = ["ip", "netns", "exec", self.name, *renamed, *command]
         environment = {
             name: value.replace("127.0.0.1", self.address)
-            for name, value in self.environment.items()
+            for name, value in {**self.environment, **variables}.items()
         }
         with self.log.open("ab") as log:
             self.processes.append(
                 subprocess.Popen(
                     command,
+                    # Python would import the checkout from the current directory.
+                    cwd=self.log.parent,
                     env={**os.environ, **environment},
                     stdout=log,
                     stderr=log,

@@ -1,13 +1,16 @@
 """What dies, stops or is cut off in a cluster: every observation is imaged exactly once."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from tests.cluster.conftest import Cluster
+from tests.cluster.conftest import ROOT, Cluster
 from tests.cluster.hosts import PASSWORD, wait_for
 from tests.postgres import PASSWORD as PASSWORD_OF_DATABASE
 
@@ -124,13 +127,42 @@ def test_workers_are_listed_with_what_they_do_until_it_is_cancelled(cluster: Clu
 
 
 def test_the_run_of_a_host_that_dies_is_taken_up_once(cluster: Cluster) -> None:
-    """Afterwards one host is left, for the tests below."""
+    """Afterwards one host is left, for the test below."""
     key = cluster.launch(held=True)
     dead = cluster.host_of(key)
     dead.kill()
     cluster.release(key)
     cluster.wait_until_imaged(key)
     assert imaged_once_by_its_last_run(cluster, key, 2)
+
+
+def test_a_worker_of_an_earlier_version_returns_what_it_cannot_do(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """The other host was upgraded meanwhile: its contimg has one more migration."""
+    (older,) = (host for host in cluster.hosts if host.processes)
+    (newer,) = (host for host in cluster.hosts if not host.processes)
+    for name in ("contimg_resources", "cluster"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("dagster.yaml", "workspace.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    migrations = tmp_path / "contimg_resources" / "products" / "migrations" / "versions"
+    (migrations / "products_9999_later.py").touch()
+    with cluster.products.write() as connection:
+        connection.execute(sa.text("UPDATE products_schema SET version_num = 'products_9999'"))
+
+    key = cluster.launch(held=False)
+    wait_for(lambda: older.processes[0].poll() is not None, "the end of the older worker", 60)
+    assert older.processes[0].returncode == 1
+    said = older.log.read_text()
+    assert "Returns run" in said
+    assert "was written by a newer contimg (schema products_9999" in said
+    assert cluster.begun(key) == []
+
+    path = f"{tmp_path}:{newer.environment['PYTHONPATH']}"
+    newer.start_worker("--concurrency", "1", PYTHONPATH=path)
+    cluster.wait_until_imaged(key)
+    assert imaged_once_by_its_last_run(cluster, key, 1)
 
 
 def test_no_password_is_in_logs_tags_or_the_web_interface(cluster: Cluster) -> None:

@@ -1,5 +1,6 @@
 """A directory of products that lets nobody write: nothing begins, and it goes on afterwards."""
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from contimg_resources.core.errors import DiskRefused
 from contimg_resources.settings import RetentionSettings, Settings
 from contimg_resources.steps import disk_space
+from contimg_resources.steps.workshop import Workshop, check_host
 from tests.soak.site import read_only
 
 
@@ -50,3 +52,24 @@ def test_a_step_waits_until_products_can_be_written_and_says_for_what(
         give_back()
     assert told[0].startswith(f"waiting for the disk: {images} can't be written to")
     assert disk_space.unwritable(settings) == ""
+
+
+def test_a_host_without_the_shared_disk_is_refused_and_makes_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(tmp_path / "shared" / "contimg", 0.0)
+    with pytest.raises(DiskRefused, match=r"contimg: No such file .*isn't the shared file system"):
+        check_host(settings)
+    assert list(tmp_path.iterdir()) == []
+    made = Workshop.from_settings(settings)
+    made.products.close()
+    made.registry.close()
+    check_host(settings)
+
+    def stale(path: Path, **_: object) -> os.stat_result:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", stale)
+        with pytest.raises(DiskRefused, match="shared/contimg: Stale file handle"):
+            check_host(settings)

@@ -24,9 +24,8 @@ import numpy as np
 
 from contimg_resources.casa.tables import copy_table
 from contimg_resources.core.arrays import Floats
-from contimg_resources.core.errors import InvalidName
 from contimg_resources.core.trees import remove_tree
-from contimg_resources.instrument.caltables import CaltableType, caltable_path
+from contimg_resources.instrument.caltables import CaltableType, caltable_path, check_prefix
 
 
 def complete_windows(path: Path, windows: tuple[int, ...]) -> tuple[int, ...]:
@@ -131,21 +130,6 @@ def snap_solutions(caltable: Path, exact_s: tuple[float, ...]) -> None:
         tb.putcol("TIME", snapped(np.asarray(tb.getcol("TIME")), np.asarray(exact_s)))
     finally:
         tb.close()
-
-
-def check_prefix(prefix: Path) -> None:
-    """Refuse a prefix that isn't the beginning of a file name.
-
-    Raises
-    ------
-    InvalidName
-        If it is a directory's name, or contains "..".
-    """
-    if not prefix.name or ".." in prefix.parts or "\0" in str(prefix):
-        raise InvalidName(
-            f"{str(prefix)!r} is no prefix of caltables: a directory and the beginning of a name, "
-            "without '..', was expected"
-        )
 
 
 def place_tables(

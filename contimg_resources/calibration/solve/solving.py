@@ -34,7 +34,6 @@ from contimg_resources.calibration.quality import check_quality
 from contimg_resources.calibration.solutions import read_solutions
 from contimg_resources.calibration.solve.chain import AUTO, Chain, RefantChoice, choose_refant
 from contimg_resources.calibration.solve.editing import (
-    check_prefix,
     place_tables,
     rewrite_gains,
     split_amplitude_phase,
@@ -62,7 +61,7 @@ from contimg_resources.core.errors import (
 from contimg_resources.core.progress import report_progress
 from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.core.trees import remove_tree
-from contimg_resources.instrument.caltables import CaltableType
+from contimg_resources.instrument.caltables import CaltableType, check_prefix
 from contimg_resources.instrument.dsa110 import TELESCOPE_NAMES
 from contimg_resources.observations.calibrators import Calibrator
 
