@@ -256,6 +256,7 @@ def bench_real(
         software={name: version(name) for name in ("contimg", "casatasks", "ducc0", "numba")},
         observed=tuple(observed),
     )
+    out_dir.mkdir(parents=True, exist_ok=True)
     (out_dir / "bench-real.json").write_text(json.dumps(jsonable(report), indent=2) + "\n")
     if page is not None:
         page.parent.mkdir(parents=True, exist_ok=True)
