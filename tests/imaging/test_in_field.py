@@ -221,6 +221,15 @@ def test_an_antenna_that_dies_is_left_out_from_then_on() -> None:
     assert error_jy(better) < 1.2 * np.sqrt(2) * QUIET_JY
 
 
+def test_an_antenna_with_little_signal_is_kept_and_one_without_any_is_left_out() -> None:
+    weak = np.ones((N_TIMES, N_ANTENNAS))
+    # As one that resolves the sources: 5 % of the power of others.
+    weak[:, 6] = 0.22
+    assert refined(observe(amplitude=weak, noise_jy=QUIET_JY))[1].lost == {}
+    weak[:, 6] = 0
+    assert refined(observe(amplitude=weak, noise_jy=QUIET_JY))[1].lost == {"7": 1.0}
+
+
 def test_a_catalogue_of_another_field_changes_nothing() -> None:
     other = tuple(replace(s, ra_deg=2 * RA - s.ra_deg + 0.05) for s in SOURCES)
     seen = observe(phase_rad=PHASES)

@@ -24,9 +24,12 @@ _CONVERGED = 1e-4
 #: Maximum errors of phases, and of amplitudes (relative).
 _PHASE_ERROR_RAD = 0.25
 _AMPLITUDE_ERROR = 0.04
-#: An antenna whose data certainly have less than this share of the signal of others has lost it;
-#: and the maximum error of this share.
+#: An antenna whose data certainly have less than this share of its signal at other times has lost
+#: it; and the maximum error of this share.
 _LOST, _LOST_ERROR = 0.25, 0.1
+#: One whose signal never exceeds so many times its error, or this share of that of others, has been
+#: dead all the time.
+_ALIVE_SIGMA, _DEAD = 3.0, 0.02
 #: If more than this share of the antennas seem lost, the model is wrong.
 _MOST_LOST = 0.2
 #: Number of divisions of an observation into solution intervals; the last is an integration each.
@@ -338,22 +341,31 @@ def _lost(signal: Floats, n_values: Floats) -> Bools:
     Notes
     -----
     No model is needed: the signal of an antenna is the excess of its data's power over that of
-    noise. It is compared with the median of all antennas, in the shortest intervals that are
-    certain enough.
+    noise, relative to the median of all antennas at the same time. It is compared with the highest
+    that the same antenna has in the observation, in the shortest intervals that are certain enough:
+    far antennas resolve sources and have little signal, but always. One that never has any more
+    than noise is compared with the median.
     """
     lost = np.zeros(signal.shape, bool)
     for groups in _groups(len(signal)):
         power, n = groups @ signal, groups @ n_values
         there = n > 0
-        if not there.any():
+        if not there.any(axis=1).all():
             break
-        typical = np.median(np.where(there, power / np.where(there, n, 1), np.nan)[there])
+        level = np.where(there, power / np.where(there, n, 1), np.nan)
+        typical = np.nanmedian(level, axis=1, keepdims=True)
+        if not (typical > 0).all():
+            break
         # The power of a visibility of noise has the variance 4.
-        error = 2 / np.sqrt(np.where(there, n, 1))
-        if not np.median(error[there]) < _LOST_ERROR * typical:
-            break
-        relative = power / np.where(there, n, 1) / typical
-        lost = (there & (relative + 2 * error / typical < _LOST))[_which(groups)]
+        error = 2 / np.sqrt(np.where(there, n, np.nan)) / typical
+        relative = level / typical
+        with np.errstate(invalid="ignore"):
+            above_noise = np.where(relative > _ALIVE_SIGMA * error, relative, 0.0)
+            own = above_noise.max(axis=0)
+            own[own < _DEAD] = 1.0
+            certain = there & (error < _LOST_ERROR * own)
+            here = certain & (relative + 2 * error < _LOST * own)
+        lost = np.where(certain[_which(groups)], here[_which(groups)], lost)
     if lost.any(axis=0).sum() > max(1, _MOST_LOST * signal.shape[1]):
         return np.zeros(signal.shape, bool)
     return lost
