@@ -20,9 +20,10 @@ from contimg_resources.imaging.model import Beam, ImageResult, Source
 #: Sources whose flux densities and positions are compared have this S/N or more, and no other with
 #: this share of their flux density within so many beams (major axis).
 _LEAST_SNR, _COMPANION, _COMPANION_BEAMS = 20.0, 0.05, 2.0
-#: A detection belongs to a source within this many beams,
-_SAME_BEAMS = 0.5
-#: and is false if all true sources there have less than this share of it together.
+#: A detection belongs to a point within this many beams, and to a double within this many of its
+#: middle, whose lobes may be 30 arcsec away;
+_SAME_BEAMS, _WHOLE_BEAMS = 0.5, 1.0
+#: it is false if all true sources within the latter have less than this share of it together.
 _REAL_SHARE = 0.4
 #: Sources that have this many times the least possible noise should be found.
 _SHOULD_SNR = 7.0
@@ -92,22 +93,28 @@ def quality(found: Detections, ours: ImageResult, sky: TrueSky) -> Quality:
     reach = _SAME_BEAMS * beam.major_arcsec
     expected = alone & ~sky.extended
     expected &= apparent_jy >= _SHOULD_SNR * np.hypot(thermal_jy, unseen_jy)
-    compared: tuple[Compared, ...] = ()
+    compared: list[Compared] = []
     n_false, n_matched = 0, 0
     if len(detected):
         peaks = np.array([s.peak_jy for s in found.sources])
-        beside = cKDTree(where).query_ball_point(detected, reach)
+        whole = _WHOLE_BEAMS * beam.major_arcsec
+        beside = cKDTree(where).query_ball_point(detected, whole)
         n_false = sum(
             apparent_jy[near].sum() < _REAL_SHARE * peak
             for near, peak in zip(beside, peaks, strict=True)
         )
-        away, nearest = cKDTree(detected).query(where)
+        tree = cKDTree(detected)
+        away, nearest = tree.query(where)
         n_matched = int((away[expected] < reach).sum())
-        compared = tuple(
-            _compared(found.sources[nearest[i]], sky, i, away[i], found.frequency_hz)
-            for i in np.flatnonzero(alone & (away < reach))
-            if found.sources[nearest[i]].snr >= _LEAST_SNR
-        )
+        true_jy = sky.flux_at(found.frequency_hz)
+        for i in np.flatnonzero(alone):
+            near = [nearest[i]] if away[i] < reach else []
+            if sky.extended[i]:
+                near = tree.query_ball_point(where[i], whole)
+            parts = [found.sources[k] for k in near]
+            if parts and max(p.snr for p in parts) >= _LEAST_SNR:
+                extended = bool(sky.extended[i])
+                compared.append(_compared(parts, true_jy[i], away[i], extended=extended))
     return Quality(
         rms_jy=found.rms_jy,
         thermal_jy=thermal_jy,
@@ -116,7 +123,7 @@ def quality(found: Detections, ours: ImageResult, sky: TrueSky) -> Quality:
         n_false=int(n_false),
         n_expected=int(expected.sum()),
         n_matched=n_matched,
-        compared=compared,
+        compared=tuple(compared),
     )
 
 
@@ -142,12 +149,11 @@ def _alone(where: Floats, apparent_jy: Floats, reach: float) -> Bools:
 
 
 def _compared(
-    source: Source, sky: TrueSky, i: int, away_arcsec: float, frequency_hz: float
+    parts: Sequence[Source], true_jy: float, away_arcsec: float, *, extended: bool
 ) -> Compared:
-    true_jy = float(sky.flux_at(frequency_hz)[i])
-    extended = bool(sky.extended[i])
-    flux_jy = source.integrated_jy if extended else source.flux_jy
-    return Compared(flux_jy / true_jy, source.flux_error_jy / true_jy, float(away_arcsec), extended)
+    flux_jy = sum(p.integrated_jy for p in parts) if extended else parts[0].flux_jy
+    error_jy = np.sqrt(sum(p.flux_error_jy**2 for p in parts))
+    return Compared(flux_jy / true_jy, float(error_jy / true_jy), float(away_arcsec), extended)
 
 
 def scatter(compared: Sequence[Compared]) -> float:

@@ -53,7 +53,7 @@ class Summary:
     scatter: float  #: Scatter of these ratios beyond noise.
     n_extended: int  #: Number of bright, isolated doubles and other extended sources.
     integrated_ratio: float  #: Median of their integrated over true flux densities.
-    offset_arcsec: float  #: Median offset of all these sources, arcsec.
+    offset_arcsec: float  #: Median offset of the points, arcsec.
     complete: float  #: Share of the isolated points above 7 sigma that were found.
     false: float  #: Share of detections that are false.
     seconds: float  #: Median time, seconds.
@@ -74,7 +74,7 @@ class Summary:
             scatter=scatter(points),
             n_extended=len(extended),
             integrated_ratio=_median(extended),
-            offset_arcsec=_median([c.offset_arcsec for c in compared]),
+            offset_arcsec=_median([c.offset_arcsec for c in points]),
             complete=_share(sum(q.n_matched for q in each), sum(q.n_expected for q in each)),
             false=_share(sum(q.n_false for q in each), sum(q.n_found for q in each)),
             seconds=_median([o.seconds for o in observed]),
@@ -222,10 +222,10 @@ def real_page(report: RealReport) -> str:
         "in quadrature.",
         "- Flux densities and positions are those of isolated sources with an S/N of 20 or more "
         "(no other source above 5 % within two beams); *scatter* is that beyond noise. The flux "
-        "density of an extended source is integrated.",
+        "density of an extended source is integrated, over all detections within a beam.",
         "- *Complete*: share of the isolated points with 7 times thermal noise and confusion that "
         "were found. *False*: share of the detections above 6 sigma with less than 40 % of their "
-        "flux density on the true sky within half a beam. All chains have the platform's finder.",
+        "flux density on the true sky within a beam. All chains have the platform's finder.",
         "- *Time*: from the MS that arrived to the list of sources, without the solve.",
         "",
         "## Goals",

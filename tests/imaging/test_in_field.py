@@ -191,6 +191,18 @@ def test_no_flux_density_is_dragged_to_the_catalogue() -> None:
     assert np.ptp(flux_ratios(seen, flaring, 3)) > 0.02
 
 
+def test_a_shift_of_the_field_is_corrected_where_errors_of_the_catalogue_do_not_explain_it() -> (
+    None
+):
+    for arcsec, corrected in ((0.5, False), (6.0, True)):
+        moved = tuple(replace(s, dec_deg=s.dec_deg + arcsec / 3600) for s in SOURCES)
+        seen = observe(moved, noise_jy=QUIET_JY)
+        better, _ = refined(seen)
+        true = observe(SOURCES if corrected else moved, noise_jy=1e-9).blocks[0].values
+        left_jy = better.blocks[0].values - true
+        assert np.sqrt(np.mean(np.abs(left_jy) ** 2)) < 1.05 * np.sqrt(2) * QUIET_JY
+
+
 def test_a_source_that_no_catalogue_has_keeps_its_flux_density() -> None:
     new = ReferenceSource("new", RA + 0.3, DEC + 0.25, 0.3, 1.4, -0.7)
     sky = (new, *SOURCES)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.constants import speed_of_light
 
 from contimg_resources.imaging.in_field.sums import FieldSums
 
@@ -47,6 +48,12 @@ _IMITATED = 0.35
 _DELAY_SIGMA, _LEAST_DELAY_S = 5.0, 0.1e-9
 #: Delays that are searched for, seconds.
 _MOST_DELAY_S, _DELAY_STEP_S = 20e-9, 1e-9
+#: Baselines up to this, metres, see sources as points that are points in a survey with a beam of
+#: 45 arcsec; amplitudes of longer ones would imitate the shapes of sources.
+_POINTS_M = 1000.0
+#: A shift of the whole field below so many times the error that the model's positions imply is
+#: left as the caltable set has it.
+_SHIFT_SIGMA = 1.5
 #: Amplitudes are limited to this factor.
 _MOST_AMPLITUDE = 2.0
 
@@ -82,8 +89,15 @@ class FieldGains:
         return bool(self.lost.any()) or any(t.adopted for t in self.tried)
 
 
-def solve_field(sums: FieldSums) -> FieldGains:
+def solve_field(sums: FieldSums, shift_error_rad: float) -> FieldGains:
     """Solve delays, phases and amplitudes, each where independent data improve.
+
+    Parameters
+    ----------
+    sums : FieldSums
+        Sums over the visibilities.
+    shift_error_rad : float
+        Error of the position of the whole model, radians.
 
     Notes
     -----
@@ -121,7 +135,9 @@ def solve_field(sums: FieldSums) -> FieldGains:
     def amplitudes(a: Complexes, b: Floats, groups: Floats) -> Complexes:
         return _amplitudes(a, b, groups @ weight.reshape(n_times, -1))
 
-    amplitude, spread = _adopt("amplitudes", halves, amplitudes, _AMPLITUDE_ERROR)
+    middle_m = sums.antennas_m.mean(axis=0)
+    near = halves.of(np.linalg.norm(middle_m[:, None] - middle_m, axis=2) < _POINTS_M)
+    amplitude, spread = _adopt("amplitudes", near, amplitudes, _AMPLITUDE_ERROR)
     if spread.adopted:
         amplitude = _normalised(amplitude.real, weight).astype(np.complex128)
         spread = replace(spread, rms=float(np.std(amplitude.real[weight.sum(axis=2) > 0])))
@@ -132,6 +148,8 @@ def solve_field(sums: FieldSums) -> FieldGains:
     after = _explained(fitted.product.sum(axis=0), fitted.power.sum(axis=0), signal)
     if after < _LEAST_EXPLAINED:
         return _none(sums, (delays, phases, spread), (before, after))
+    phase = _in_place(phase, sums, weight.sum(axis=2), shift_error_rad)
+    phases = replace(phases, rms=_rms_deg(phase))
     n_used = int((weight.sum(axis=(0, 2)) > 0).sum())
     imitated = _IMITATED * np.sqrt(max(0.0, 1 - after) / max(1, n_used))
     if np.radians(phases.rms) < imitated:
@@ -146,6 +164,33 @@ def solve_field(sums: FieldSums) -> FieldGains:
         tried=(delays, phases, spread),
         explained=(before, after),
     )
+
+
+def _in_place(phase: Complexes, sums: FieldSums, weight: Floats, error_rad: float) -> Complexes:
+    """Return phases without a shift of the whole field that isn't certain, in the mean over time.
+
+    The phases that such a shift has are linear in the antennas' u and v; `weight` has the shape
+    (integrations, antennas).
+    """
+    moved = weight * (phase != 1)
+    if not moved.any():
+        return phase
+    turns = 2 * np.pi * sums.parts_hz.mean() / speed_of_light * sums.antennas_m[..., :2]
+    total = moved.sum(axis=1)
+    share = moved / np.where(total > 0, total, 1.0)[:, None]
+    turns = turns - (share[..., None] * turns).sum(axis=1, keepdims=True)
+    weighted = moved[..., None] * turns
+    inverse = np.linalg.pinv(np.einsum("tai,taj->ij", weighted, turns), hermitian=True)
+    shift_rad = inverse @ np.einsum("tai,ta->i", weighted, np.angle(phase))
+    if np.hypot(*shift_rad) > _SHIFT_SIGMA * error_rad:
+        return phase
+    return np.where(phase != 1, phase * np.exp(-1j * (turns @ shift_rad)), phase)
+
+
+def _rms_deg(phase: Complexes) -> float:
+    """Return the rms of the phases that aren't exactly zero, degrees."""
+    angles = np.angle(phase[phase != 1])
+    return float(np.degrees(np.sqrt(np.mean(angles**2)))) if angles.size else 0.0
 
 
 def _none(
@@ -179,6 +224,10 @@ class _Halves:
     def corrected(self, gain: Complexes) -> "_Halves":
         """Return the products after dividing the data by gains with weights as the square."""
         return replace(self, product=self.product * gain.conj()[:, :, None] * gain[:, None, :])
+
+    def of(self, pairs: Bools) -> "_Halves":
+        """Return the sums of some pairs of antennas, shape (antennas, antennas)."""
+        return _Halves(self.product * pairs, self.power * pairs)
 
     def divided(self, gain: Complexes) -> "_Halves":
         """Return the sums after dividing the data by gains, their weights following."""
@@ -225,17 +274,8 @@ def _adopt(
             each = [_gained_by_antenna(halves, 1 - half, solved[half]) for half in (0, 1)]
             useful = np.sum(each, axis=0) > 0
             gain = np.where(useful, gain, 1.0)
-            spread = np.angle(gain[:, useful]) if useful.any() else np.zeros(1)
-            best = (
-                gain,
-                Adopted(
-                    kind,
-                    True,
-                    len(groups),
-                    float(gained.sum()),
-                    float(np.degrees(np.sqrt(np.mean(spread**2)))),
-                ),
-            )
+            made = Adopted(kind, True, len(groups), float(gained.sum()), _rms_deg(gain))
+            best = gain, made
         elif best[1].n_intervals == 0:
             best = best[0], replace(best[1], improvement=float(gained.sum()), n_intervals=0)
     return best
