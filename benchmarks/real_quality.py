@@ -104,7 +104,7 @@ def quality(found: Detections, ours: ImageResult, sky: TrueSky) -> Quality:
             for near, peak in zip(beside, peaks, strict=True)
         )
         tree = cKDTree(detected)
-        away, nearest = tree.query(where)
+        away, nearest = (np.asarray(a) for a in tree.query(where))
         n_matched = int((away[expected] < reach).sum())
         true_jy = sky.flux_at(found.frequency_hz)
         for i in np.flatnonzero(alone):

@@ -127,7 +127,8 @@ def simulated_night(
         weight_spectrum=True,
         **values,
     )
-    made, truths = [], []
+    made: list[tuple[str, Path]] = []
+    truths: list[TrueSource] = []
     for planned in plan_night(plan):
         ms = directory / f"{observation_name(planned.spec.start_mjd)}.ms"
         if not ms.exists():
@@ -182,7 +183,7 @@ def _whole(sources: Iterable[TrueSource]) -> TrueSky:
     for of_one in parts.values():
         rows += _rows(list(of_one.values()))
     ra, dec, flux, index, extended = zip(*rows, strict=True)
-    return TrueSky(*(np.array(c) for c in (ra, dec, flux, index)), np.array(extended))
+    return TrueSky(*(np.array(c) for c in (ra, dec, flux, index, extended)))
 
 
 def _rows(parts: Sequence[TrueSource]) -> list[tuple[float, float, float, float, bool]]:
