@@ -119,7 +119,7 @@ SUMMARY_HEADINGS = (
 
 def summary_rows(report: RealReport) -> list[tuple[str, ...]]:
     """Return one row for each night and chain, over its targets, under `SUMMARY_HEADINGS`."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for night in report.nights:
         for chain in CHAINS:
             observed = report.of(night, chain)
@@ -131,7 +131,8 @@ def summary_rows(report: RealReport) -> list[tuple[str, ...]]:
                     *(night, chain, str(len(observed)), f"{s.rms_ratio:.2f}"),
                     *(str(s.n_points), f"{s.flux_ratio:.3f}", f"{100 * s.scatter:.1f} %"),
                     *(str(s.n_extended), f"{s.integrated_ratio:.3f}", f"{s.offset_arcsec:.2f}"),
-                    *(f"{100 * s.complete:.1f} %", f"{100 * s.false:.1f} %", f"{s.seconds:.0f}"),
+                    *(f"{100 * s.complete:.1f} %", f"{100 * s.false:.1f} %"),
+                    f"{s.seconds:.0f}" if np.isfinite(s.seconds) else "",
                 )
             )
     return rows
@@ -142,7 +143,7 @@ GOAL_HEADINGS = ("night", "goal", "measured", "met")
 
 def goal_rows(report: RealReport) -> list[tuple[str, ...]]:
     """Return the goals for the targets of each night, under `GOAL_HEADINGS`."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for night in report.nights:
         observed = report.of(night, WITH)
         if not observed:
@@ -184,9 +185,11 @@ def goal_rows(report: RealReport) -> list[tuple[str, ...]]:
                 f"{100 * s.false:.1f} %",
                 s.false <= FALSE_GOAL,
             ),
-            ("path below 30 s on two cores", f"{s.seconds:.0f} s", s.seconds < PATH_GOAL_S),
         ]
-        if plain := report.of(night, TCLEAN):
+        if np.isfinite(s.seconds):
+            told = f"{s.seconds:.0f} s"
+            measures.append(("path below 30 s on two cores", told, s.seconds < PATH_GOAL_S))
+        if np.isfinite(s.seconds) and (plain := report.of(night, TCLEAN)):
             factor = Summary.over(plain).seconds / s.seconds
             measures.append(
                 (
@@ -218,7 +221,7 @@ def real_page(report: RealReport) -> str:
         "",
         "- The catalogue has the errors of NVSS: 3 % and 0.5 mJy in flux density, 0.5 arcsec and "
         "more in position, no spectral index, nothing below 2.5 mJy.",
-        "- *Ratio*: rms of the residual over thermal noise and [confusion](concepts.md), added "
+        "- *Ratio*: rms of the residual over thermal noise and confusion, added "
         "in quadrature.",
         "- Flux densities and positions are those of isolated sources with an S/N of 20 or more "
         "(no other source above 5 % within two beams); *scatter* is that beyond noise. The flux "

@@ -46,14 +46,16 @@ def image(tmp_path: Path) -> ImageResult:
 
 
 def sky() -> TrueSky:
-    ra, dec = sky_of_sin(*np.radians([EAST / 3600, NORTH / 3600]), GRID.ra_deg, GRID.dec_deg)
+    east, north = np.radians(EAST / 3600), np.radians(NORTH / 3600)
+    ra, dec = sky_of_sin(east, north, GRID.ra_deg, GRID.dec_deg)
     extended = np.array([False, True, False, False, False])
     return TrueSky(ra, dec, FLUX_JY, np.full(5, -0.7), extended)
 
 
 def source(east: float, north: float, flux_jy: float, snr: float = 50.0) -> Source:
     """Return a detection at some place, arcsec; its integral is 10 % higher."""
-    ra, dec = sky_of_sin(*np.radians([[east / 3600], [north / 3600]]), GRID.ra_deg, GRID.dec_deg)
+    there = np.radians([east / 3600]), np.radians([north / 3600])
+    ra, dec = sky_of_sin(*there, GRID.ra_deg, GRID.dec_deg)
     at = float(ra[0]), float(dec[0])
     shape = (60.0, 40.0, 10.0)
     return Source(*at, 0.5 * flux_jy, flux_jy, flux_jy / snr, 1.1 * flux_jy, snr, 1e-3, 0.5, *shape)
@@ -124,8 +126,10 @@ def test_a_double_within_the_survey_s_beam_is_one_source() -> None:
 def test_a_given_night_needs_its_truth_and_a_target(tmp_path: Path) -> None:
     with pytest.raises(BenchFailed, match=r"truth\.npz has no truth"):
         given_night(tmp_path)
-    columns = ("ra", "dec", "flux_jy", "spectral_index", "is_double")
-    np.savez(tmp_path / "truth.npz", **{name: np.ones(2) for name in columns})
+    one = np.ones(2)
+    np.savez(
+        tmp_path / "truth.npz", ra=one, dec=one, flux_jy=one, spectral_index=one, is_double=one
+    )
     with pytest.raises(BenchFailed, match="0 MS"):
         given_night(tmp_path)
     for name in ("b.ms", "a.ms"):
