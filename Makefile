@@ -28,8 +28,11 @@ demo-cluster: env ## The demo's night on two workers, one of which is killed: Po
 up: env ## Serve the platform on your own directories until Ctrl-C.
 	@$(BIN)/contimg up $(ARGS)
 
+# Several workers share the cores: more threads of OpenBLAS would only wait for one another.
+TESTS := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
+
 test: env ## The whole test suite.
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -rs --durations=15 $(ARGS)
+	$(TESTS) -n 4 --dist loadfile --no-loadscope-reorder -rs --durations=15 $(ARGS)
 
 # Run workers, CASA's processes and servers count too; what is killed doesn't.
 coverage: env ## The whole test suite, and the lines of code that it runs, in build/coverage.
@@ -44,7 +47,7 @@ QUICK := alerts casa database export images instrument mosaics observations phot
     registry tables variability
 
 quick: env ## Some three minutes of the tests, on another Python: PYTHON=python3.13 VENV=.venv-313
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow and not browser and not plotms and not wsclean" \
+	$(TESTS) -n 3 --dist loadfile -m "not slow and not browser and not plotms and not wsclean" \
 		$(addprefix tests/,$(QUICK)) $(ARGS)
 
 soak: env ## Attack a platform at random and see whether it settles: ARGS="--minutes 10 --seed 7"

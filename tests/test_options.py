@@ -71,7 +71,8 @@ def sources() -> Iterator[tuple[str, ast.Module]]:
                 yield place, ast.parse(path.read_text())
 
 
-def made_classes() -> list[Made]:
+@pytest.fixture(scope="module")
+def classes() -> list[Made]:
     return [
         Made(
             place,
@@ -88,26 +89,24 @@ def made_classes() -> list[Made]:
     ]
 
 
-CLASSES = made_classes()
+def test_who_holds_a_section_repeats_none_of_its_fields(classes: list[Made]) -> None:
+    for made in classes:
+        settings = {name for section in made.held.values() for name in section.model_fields}
+        assert [f.name for f in made.fields if f.name in settings] == [], made.name
 
 
-@pytest.mark.parametrize("made", [c for c in CLASSES if c.held], ids=lambda c: c.name)
-def test_who_holds_a_section_repeats_none_of_its_fields(made: Made) -> None:
-    settings = {name for section in made.held.values() for name in section.model_fields}
-    assert [f.name for f in made.fields if f.name in settings] == []
-
-
-@pytest.mark.parametrize(
-    "made", [c for c in CLASSES if c.name.endswith(ASKS) and not c.held], ids=lambda c: c.name
-)
-def test_a_request_without_a_section_has_no_default_of_its_own_for_a_setting(made: Made) -> None:
+def test_a_request_without_a_section_has_no_default_of_its_own_for_a_setting(
+    classes: list[Made],
+) -> None:
     settings = {name for section in SECTIONS.values() for name in section.model_fields}
-    with_default = [f.name for f in made.fields if f.default is not None]
-    assert [name for name in with_default if name in settings] == []
+    for made in classes:
+        if made.name.endswith(ASKS) and not made.held:
+            with_default = [f.name for f in made.fields if f.default is not None]
+            assert [name for name in with_default if name in settings] == [], made.name
 
 
-def test_the_requests_of_the_stages_are_looked_at() -> None:
-    held = {c.name: set(c.held) for c in CLASSES if c.held}
+def test_the_requests_of_the_stages_are_looked_at(classes: list[Made]) -> None:
+    held = {c.name: set(c.held) for c in classes if c.held}
     assert held["ImageRequest"] == held["ImagingTask"] == held["MosaicRequest"]
     assert held["ImageRequest"] == {"ImagingSettings"}
     assert held["ApplyRequest"] == {"CalibrationSettings", "ImagingSettings"}
@@ -137,14 +136,14 @@ def value_of(default: ast.expr) -> Any:
         return None
 
 
-def test_no_default_of_a_setting_is_written_a_second_time() -> None:
+def test_no_default_of_a_setting_is_written_a_second_time(classes: list[Made]) -> None:
     known: dict[str, list[Any]] = {}
     for section in SECTIONS.values():
         for name, field in section.model_fields.items():
             # None, no text, and yes or no are defaults of anything.
             if not isinstance(field.default, bool | None) and field.default != "":
                 known.setdefault(name, []).append(field.default)
-    written = [(c.place, f.name, f.default) for c in CLASSES for f in c.fields if f.default]
+    written = [(c.place, f.name, f.default) for c in classes for f in c.fields if f.default]
     for place, tree in sources():
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):

@@ -30,12 +30,11 @@ from contimg_resources.simulation.truth import Truth
 #: Minimum S/N (of the rms) of sources that must be recovered.
 RECOVERED_SNR = 10.0
 
-#: One observation before the calibrator's transit, which has to wait for it, and two after, whose
-#: images overlap.
+#: One observation before the calibrator's transit, which has to wait for it, and one after.
 DEMO_NIGHT = NightSpec(
     size=Size.SMALL,
     seed=1,
-    n_targets=2,
+    n_targets=1,
     n_targets_before=1,
     dead_antennas=(PRESETS[Size.SMALL][0][3],),
 )

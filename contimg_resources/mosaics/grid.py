@@ -90,10 +90,15 @@ def box_of(
 def reach_deg(primary_beam: NDArray[np.floating], grid: SkyGrid, cut: float) -> float:
     """Return the radius within which a tile's primary beam is above a cut, degrees."""
     with np.errstate(invalid="ignore"):
-        rows, columns = np.nonzero(primary_beam > cut)
+        above = primary_beam > cut
+    rows = np.flatnonzero(above.any(axis=1))
     if not rows.size:
         return 0.0
-    pixels = np.hypot(rows - grid.rows // 2, columns - grid.columns // 2).max()
+    # The farthest pixel of a row is its first or its last one.
+    first, last = (np.argmax(above[rows, ::step], axis=1) for step in (1, -1))
+    middle = grid.columns // 2
+    columns = np.maximum(abs(first - middle), abs(above.shape[1] - 1 - last - middle))
+    pixels = np.hypot(rows - grid.rows // 2, columns).max()
     # In the projection of tiles, SIN, an offset is the sine of the angle.
     return math.degrees(math.asin(min(1.0, math.radians(pixels * grid.cell_arcsec / 3600))))
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,9 @@ from contimg_resources.dashboard.people import log
 from contimg_resources.dashboard.programs import open_programs
 from contimg_resources.dashboard.serving import DashboardServer, install_dashboard
 from contimg_resources.settings import Settings
-from tests.conftest import BROWSER_TIMEOUT_MS, CHROMIUM
 from tests.dashboard.made_up_export import MadeUpExport, write_export
 
 WIDTHS = {"desk": 1280, "phone": 360}
-
-
-def needs_browser(test: Any) -> Any:
-    """Mark a test that looks through Chromium; skipped where there is none."""
-    missing = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed")
-    return pytest.mark.browser(missing(test))
 
 
 def now_mjd() -> float:
@@ -117,32 +110,6 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> MadeUpExport:
 def address(export: MadeUpExport) -> Iterator[str]:
     with serving(export.directory) as found:
         yield found
-
-
-@pytest.fixture
-def new_page(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Make pages; afterwards nothing may have gone wrong in any of them but what was expected."""
-    pages, wrong = [], []
-
-    def make(width: int = 1280, *, expected: str = "", **options: Any) -> Any:
-        options = {"color_scheme": "dark", **options}
-        page = browser.new_page(viewport={"width": width, "height": 800}, **options)
-
-        def note(text: str) -> None:
-            if not (expected and expected in text):
-                wrong.append(text)
-
-        page.set_default_timeout(BROWSER_TIMEOUT_MS)
-        page.on("console", lambda m: note(m.text) if m.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: note(str(error)))
-        page.on("dialog", lambda dialog: note(f"a dialog: {dialog.message}"))
-        pages.append(page)
-        return page
-
-    yield make
-    for page in pages:
-        page.close()
-    assert wrong == []
 
 
 def hash_of(route: str) -> str:

@@ -8,7 +8,8 @@ import pytest
 from contimg_resources.settings import ExportSettings, Settings
 from contimg_resources.steps.workshop import Workshop
 from tests.alerts.conftest import make_candidate
-from tests.dashboard.conftest import CONTRAST, ask, go, needs_browser, serving_here, violations
+from tests.conftest import needs_browser
+from tests.dashboard.conftest import CONTRAST, ask, go, serving_here, violations
 from tests.dashboard.made_up_export import CANDIDATES, DIPPING, MadeUpExport
 from tests.dashboard.test_views import VIEWS
 

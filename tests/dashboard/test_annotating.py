@@ -18,7 +18,8 @@ from contimg_resources.settings import DashboardSettings, ExportSettings, Settin
 from contimg_resources.steps.exporting import export_dashboard
 from contimg_resources.steps.workshop import Workshop
 from tests.alerts.conftest import make_candidate
-from tests.dashboard.conftest import ask, files_served_here, go, needs_browser, serving_here
+from tests.conftest import needs_browser
+from tests.dashboard.conftest import ask, files_served_here, go, serving_here
 from tests.dashboard.made_up_export import CANDIDATES, DIPPING, HOSTILE, MadeUpExport
 
 MARKUP = '"><img src=x onerror=alert(1)>'

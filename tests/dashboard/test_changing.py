@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from contimg_resources.export import model
-from tests.dashboard.conftest import go, hash_of, needs_browser, serving, shown
+from tests.conftest import needs_browser
+from tests.dashboard.conftest import go, hash_of, serving, shown
 from tests.dashboard.made_up_export import (
     MadeUpExport,
 )

@@ -9,7 +9,8 @@ import astropy.units as u
 import pytest
 from astropy.coordinates import SkyCoord
 
-from tests.dashboard.conftest import go, needs_browser, shown
+from tests.conftest import needs_browser
+from tests.dashboard.conftest import go, shown
 from tests.dashboard.made_up_export import DIPPING, N_SOURCES
 
 #: What people type, and what astropy makes of it.

@@ -18,7 +18,8 @@ from contimg_resources.products.model import Artefact, ArtefactKind, ImageRecord
 from contimg_resources.settings import Settings
 from contimg_resources.steps.exporting import export_dashboard
 from contimg_resources.steps.workshop import Workshop
-from tests.dashboard.conftest import go, needs_browser, violations
+from tests.conftest import needs_browser
+from tests.dashboard.conftest import go, violations
 from tests.dashboard.test_vetting import serving
 from tests.products.conftest import make_observation
 

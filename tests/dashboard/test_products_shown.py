@@ -35,7 +35,8 @@ from contimg_resources.steps.exporting import export_dashboard
 from contimg_resources.steps.mapping_sky import map_sky
 from contimg_resources.steps.verifying import verify_products
 from contimg_resources.steps.workshop import Workshop
-from tests.dashboard.conftest import go, needs_browser, shown, violations
+from tests.conftest import needs_browser
+from tests.dashboard.conftest import go, shown, violations
 from tests.dashboard.made_up_mosaics import add_mosaic
 from tests.dashboard.test_observing import ask
 from tests.products.conftest import make_observation

@@ -15,7 +15,8 @@ import pytest
 from contimg_resources.settings import DashboardSettings, Settings
 from contimg_resources.steps.exporting import export_dashboard
 from contimg_resources.steps.workshop import Workshop
-from tests.dashboard.conftest import ask, go, needs_browser, serving_here
+from tests.conftest import needs_browser
+from tests.dashboard.conftest import ask, go, serving_here
 
 BODY = {"day": "2026-01-02", "only": "stale", "step": "image_5min"}
 

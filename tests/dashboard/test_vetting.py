@@ -22,7 +22,8 @@ from contimg_resources.settings import DashboardSettings, Settings
 from contimg_resources.steps.exporting import export_dashboard
 from contimg_resources.steps.workshop import Workshop
 from tests.alerts.conftest import make_candidate
-from tests.dashboard.conftest import ask, go, needs_browser, serving_here, shown
+from tests.conftest import needs_browser
+from tests.dashboard.conftest import ask, go, serving_here, shown
 
 N = 10
 HOSTILE = "</script><img src=x onerror=alert(1)>"

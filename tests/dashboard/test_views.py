@@ -14,7 +14,8 @@ import pytest
 
 from contimg_resources.export import model
 from contimg_resources.photometry.model import Flag, words
-from tests.dashboard.conftest import WIDTHS, go, needs_browser, shown
+from tests.conftest import needs_browser
+from tests.dashboard.conftest import WIDTHS, go, shown
 from tests.dashboard.made_up_export import (
     CANDIDATES,
     DIPPING,

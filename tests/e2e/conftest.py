@@ -9,24 +9,10 @@ from typing import Any
 
 import pytest
 
-from contimg_resources.casa import Casa
-from contimg_resources.catalogues.store import CatalogueStore
 from contimg_resources.cli.platform import Platform
 from contimg_resources.cli.webserver import DagsterRun
-from contimg_resources.products.model import ObservationState
 from contimg_resources.products.store import ProductsStore
-from contimg_resources.settings import Settings
-from contimg_resources.simulation.night import NightSpec, plan_night, write_sky_list
-from contimg_resources.simulation.observation import SimulationRequest, simulate_observation
-from tests.conftest import BROWSER_TIMEOUT_MS, CHROMIUM, shortened
-
-
-def needs_browser(test: Callable[..., None]) -> Callable[..., None]:
-    """Mark a test that looks through Chromium; skipped where there is none."""
-    missing = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed")
-    marked: Callable[..., None] = pytest.mark.browser(missing(test))
-    return marked
-
+from tests.conftest import BROWSER_TIMEOUT_MS
 
 ENVIRONMENT = {
     # Looks cost: an idle platform that looks every second takes a fifth of a core.
@@ -44,9 +30,6 @@ ENVIRONMENT = {
     # Made in tests/mosaics and in the demo.
     "CONTIMG_SKY__MADE": "false",
 }
-
-#: The hour that holds the night's three observations.
-MOSAIC = "60954.35417+33.2"
 
 _MATERIALIZATIONS = """
 query Materializations($path: [String!]!) {
@@ -249,111 +232,6 @@ class Night:
         """Say what became of every observation, and how the runs went."""
         observations = [self.store.explain(o.key) for o in self.store.list_observations()]
         return "\n".join([*observations, *map(str, self.platform.runs())])
-
-
-#: A target, a calibrator transit and another target.
-SIMULATED = NightSpec(n_targets=1, n_targets_before=1)
-
-
-@pytest.fixture(scope="session")
-def simulated(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Path, str]]:
-    """Kind, MS and key of a target, a calibrator transit and another target, all in short."""
-    root = tmp_path_factory.mktemp("sky")
-    requests = [
-        (planned.kind, SimulationRequest(shortened(planned.spec), root / "ms", False))
-        for planned in plan_night(SIMULATED)
-    ]
-    made = [
-        (kind, casa.run(simulate_observation, request, label="simulate"))
-        for kind, request in requests
-    ]
-    return [(kind, one.ms, f"{one.mid_mjd:.5f}") for kind, one in made]
-
-
-@pytest.fixture(scope="module")
-def night(
-    tmp_path_factory: pytest.TempPathFactory, simulated: list[tuple[str, Path, str]]
-) -> Iterator[Night]:
-    """Let a night go by: a target, a broken MS, then the calibrator and another target.
-
-    Its platform ends with its tests: until then its sensors look for work every few seconds.
-    """
-    state = tmp_path_factory.mktemp("night") / "state"
-    settings = Settings(state=state)
-    settings.incoming_dir.mkdir(parents=True)
-    write_sky_list(SIMULATED, state / "sky.csv")
-    CatalogueStore(settings.layout.catalogues).add("simulated", state / "sky.csv")
-    environment = {
-        **ENVIRONMENT,
-        "CONTIMG_CATALOGUE__REFERENCE": "simulated",
-        # Nothing of this night comes late, and its hour is one mosaic.
-        "CONTIMG_MOSAICS__WAIT_MIN": "0",
-        "CONTIMG_MOSAICS__STEP": "12",
-    }
-    with Platform(state, environment=environment) as platform:
-        platform.wait_until_ready()
-        (_, early, early_key), (_, calibrator, calibrator_key), (_, late, late_key) = simulated
-        night = Night(
-            platform,
-            ProductsStore(settings.products_address),
-            settings.incoming_dir,
-            calibrator=calibrator_key,
-            early=early_key,
-            late=late_key,
-        )
-        # It would make the mosaic anew with each image.
-        night.stop_sensor("mosaic_sensor")
-        broken = night.incoming / "2025-10-06T07:00:00.ms"
-        broken.mkdir()
-        (broken / "table.dat").write_bytes(b"\xbe\xbe\xbe\xbe not a table")
-        night.deliver(early)
-        night.wait_for(
-            "the first target to wait", lambda: _state(night, early_key) == "waiting", 180
-        )
-        night.seen["reason"] = night.store.get(early_key).reason
-        night.seen["runs_without_calibration"] = night.of_observations()
-        night.deliver(calibrator)
-        night.deliver(late)
-        night.wait_for("all images", lambda: _all_imaged(night), 1500)
-        platform.start_sensors(["mosaic_sensor"])
-        night.wait_for("the mosaic", lambda: _mosaic_measured(night), 900)
-        # What comes now would have it made again and again.
-        night.stop_sensor("mosaic_sensor")
-        night.wait_for(
-            "what it had started", lambda: all(r.over for r in night.platform.runs()), 300
-        )
-        night.launch("log_day", "2025-10-06")
-        night.wait_for(
-            "the log",
-            lambda: (
-                bool(night.materializations("observation_log"))
-                and all(r.over for r in night.platform.runs())
-            ),
-            300,
-        )
-        yield night
-
-
-def _state(night: Night, key: str) -> str | None:
-    states = {o.key: o.state for o in night.store.list_observations()}
-    return states.get(key)
-
-
-def _mosaic_measured(night: Night) -> bool:
-    """Tell whether all three images are in the night's mosaic, and its sources are measured."""
-    made = night.materializations("mosaic_60min").get(MOSAIC, {})
-    if made.get("n_tiles") != len(night.keys) or not all(r.over for r in night.platform.runs()):
-        return False
-    return MOSAIC in night.materializations("forced_photometry")
-
-
-def _all_imaged(night: Night) -> bool:
-    failed = night.store.list_observations(state=ObservationState.FAILED)
-    if failed:
-        pytest.fail(f"observations failed\n{night.tale()}")
-    return set(night.materializations("image_5min")) == night.keys and all(
-        run.over for run in night.platform.runs()
-    )
 
 
 @pytest.fixture

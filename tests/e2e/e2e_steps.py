@@ -1,6 +1,5 @@
 """Steps that these tests run in CASA processes."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,27 +28,3 @@ def flagged_share(ms: Path) -> float:
     has_data = ~flags.all(axis=(0, 1))
     working = np.union1d(first[has_data], second[has_data])
     return float(flags[..., np.isin(first, working) & np.isin(second, working)].mean())
-
-
-@dataclass(frozen=True)
-class WindowCut:
-    """An MS, and the place of a copy without some of its windows, half an hour later."""
-
-    ms: Path
-    copy: Path
-
-
-def leave_out_windows(cut: WindowCut) -> None:
-    """Copy an MS without its first four spectral windows, as if it had been observed later."""
-    from casatasks import split
-    from casatools import table
-
-    split(str(cut.ms), str(cut.copy), datacolumn="data", spw="4~15", keepflags=True)
-    tb = table()
-    tb.open(str(cut.copy), nomodify=False)
-    for column in ("TIME", "TIME_CENTROID"):
-        tb.putcol(column, tb.getcol(column) + 1800.0)
-    tb.close()
-    tb.open(str(cut.copy / "OBSERVATION"), nomodify=False)
-    tb.putcol("TIME_RANGE", tb.getcol("TIME_RANGE") + 1800.0)
-    tb.close()

@@ -14,7 +14,8 @@ import pytest
 from contimg_resources.cli.launching import add_key
 from contimg_resources.cli.platform import Platform
 from contimg_resources.cli.webserver import DagsterRun
-from tests.e2e.conftest import ENVIRONMENT, Night, needs_browser
+from tests.conftest import needs_browser
+from tests.e2e.conftest import ENVIRONMENT, Night
 from tests.steps.conftest import Made, make_stores
 
 REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "contimg"}

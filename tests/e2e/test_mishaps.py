@@ -22,24 +22,26 @@ from contimg_resources.simulation.truth import Truth
 from contimg_resources.steps.arriving import arrive
 from contimg_resources.steps.solving import solve_observation
 from contimg_resources.steps.workshop import Workshop
-from tests.conftest import TinyNight
+from tests.conftest import TinyNight, needs_browser
 from tests.e2e.at_work import inside
-from tests.e2e.conftest import ENVIRONMENT, Night, needs_browser
+from tests.e2e.conftest import ENVIRONMENT, Night
 from tests.e2e.e2e_steps import flag_most
 from tests.processes import wait_until_gone
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+
+BROKEN = "2025-10-06T07:00:00.ms"
 
 
 @pytest.fixture(scope="module")
 def mishaps(
     casa: Casa, short_night: TinyNight, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Night]:
-    """A night with a set already there, in which four things go wrong.
+    """A night with a set already there, in which five things go wrong.
 
-    One target is mostly flagged, the list of known sources is wrong for the other, and somebody
-    terminates first the solve and then the calibration of the calibrator observation while CASA is
-    at work, and thinks better of the second.
+    One MS is broken, one target is mostly flagged, the list of known sources is wrong for the
+    other, and somebody terminates first the solve and then the calibration of the calibrator
+    observation while CASA is at work, and thinks better of the second.
     """
     root = tmp_path_factory.mktemp("mishaps")
     known = root / "known.csv"
@@ -75,6 +77,9 @@ def mishaps(
         "CONTIMG_IMAGING__MAX_RMS_RATIO": "10",
         "CONTIMG_CATALOGUE__REFERENCE": "known",
     }
+    broken = settings.incoming_dir / BROKEN
+    broken.mkdir()
+    (broken / "table.dat").write_bytes(b"\xbe\xbe\xbe\xbe not a table")
     with Platform(settings.state, environment=environment) as platform:
         platform.wait_until_ready()
         night = Night(
@@ -122,6 +127,14 @@ def test_a_run_that_fails_tells_observation_step_and_reason(mishaps: Night) -> N
     assert run.status == "FAILURE"
     assert record.reason in mishaps.store.explain(mishaps.early)
     assert run.run_id in mishaps.store.explain(mishaps.early)
+
+
+def test_a_broken_delivery_stops_nobody_and_is_told(mishaps: Night) -> None:
+    log = (mishaps.platform.logs / "dagster-daemon.log").read_text()
+    assert "1 rejected" in log
+    told = [line for line in log.splitlines() if BROKEN in line]
+    assert any(f"{BROKEN} rejected: " in line for line in told)
+    assert "its table.dat isn't that of a table" in told[-1]
 
 
 def test_it_leaves_no_product_behind(mishaps: Night) -> None:

@@ -96,6 +96,9 @@ def test_of_a_foreign_array_a_few_antennas_are_named_and_the_rest_counted(
         "antennas differ (missing: ea01, ea02, ea03, ea04, ea05 and 22 more; "
         "extra: 1, 104, 2, 3; 4 against 27)"
     ) in refused.value.message
+    fewer = ArrayLayout(LAYOUT.antenna_names, LAYOUT.spectral_windows_hz[1:])
+    with pytest.raises(NoValidCaltables, match="spectral windows differ"):
+        registry.active(MJD, layout=fewer)
 
 
 def test_a_set_of_another_strip_or_array_is_never_applied(

@@ -7,10 +7,9 @@ from typing import Any
 import pyarrow.parquet as pq
 from astropy.table import Table
 
-from tests.dashboard.conftest import go, needs_browser, new_page, shown
+from tests.conftest import needs_browser
+from tests.dashboard.conftest import go, shown
 from tests.vo.conftest import N_SOURCES, Served
-
-__all__ = ["new_page"]
 
 
 @needs_browser
