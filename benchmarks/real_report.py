@@ -221,8 +221,7 @@ def real_page(report: RealReport) -> str:
         "",
         "- The catalogue has the errors of NVSS: 3 % and 0.5 mJy in flux density, 0.5 arcsec and "
         "more in position, no spectral index, nothing below 2.5 mJy.",
-        "- *Ratio*: rms of the residual over thermal noise and confusion, added "
-        "in quadrature.",
+        "- *Ratio*: rms of the residual over thermal noise and confusion, added in quadrature.",
         "- Flux densities and positions are those of isolated sources with an S/N of 20 or more "
         "(no other source above 5 % within two beams); *scatter* is that beyond noise. The flux "
         "density of an extended source is integrated, over all detections within a beam.",

@@ -22,7 +22,7 @@ def point(size: int, row: int, column: int, peak_jy: float) -> np.ndarray:
     rows, columns = np.mgrid[:size, :size]
     sigma = BEAM.major_arcsec / CELL_ARCSEC / 2.355
     away = (rows - row) ** 2 + (columns - column) ** 2
-    return (peak_jy * np.exp(-0.5 * away / sigma**2)).astype(np.float32)
+    return np.asarray(peak_jy * np.exp(-0.5 * away / sigma**2), np.float32)
 
 
 SPREAD = PointSpread(
@@ -39,7 +39,8 @@ def cleaned_with(peaks_jy: list[float]) -> int:
         nonlocal asked
         noise = rng.normal(0, NOISE_JY, (SIZE, SIZE)).astype(np.float32)
         asked += 1
-        return noise + point(SIZE, 20 + 20 * asked, 50, peaks_jy[asked - 1])
+        its = point(SIZE, 20 + 20 * asked, 50, peaks_jy[asked - 1])
+        return np.asarray(noise + its, np.float32)
 
     clean(cast(Any, task), GRID, SPREAD, residual(), residual, 4 * NOISE_JY, len(peaks_jy) - 1)
     return asked
