@@ -8,7 +8,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo demo-cluster up test coverage quick soak fuzz bench bench-sky bench-ese bench-cluster lint style format lock audit docs site clean
+.PHONY: help env demo demo-cluster up test coverage quick soak fuzz bench bench-sky bench-ese bench-cluster bench-real lint style format lock audit docs site clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -67,6 +67,9 @@ bench-ese: env ## Measure the search for events (20 minutes; ARGS=--quick: 4); w
 
 bench-cluster: env ## A million observations in Postgres, workers, light curves; writes its page.
 	$(BIN)/contimg bench-cluster --page docs/cluster-benchmarks.md $(ARGS)
+
+bench-real: env ## Skies as unkind as the real one, beside plain CASA and WSClean; writes its page.
+	$(BIN)/contimg bench-real --page docs/real-benchmarks.md $(ARGS)
 
 lint: style ## Format, lint, types, which folder may import which, docstrings.
 	$(BIN)/python -m pytest -q tests/test_docstrings.py

@@ -193,6 +193,81 @@ def bench_ese(
     print_table(("measured", "result", "goal", "met"), goal_rows(report))
 
 
+def bench_real(
+    size: Annotated[
+        list[Size] | None,
+        typer.Option(
+            help="Size of a realistic night; repeatable, the last one also of a kind night. "
+            "Default: full and small."
+        ),
+    ] = None,
+    targets: Annotated[int, typer.Option(min=1, help="Targets of each simulated night.")] = 2,
+    plain: Annotated[
+        int, typer.Option(min=0, help="Targets of each night that the plain chain images, too.")
+    ] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the simulated nights.")] = 5,
+    given: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            help="MS of another simulator (the first is of 3C48) with their truth.npz; repeatable.",
+        ),
+    ] = None,
+    out_dir: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Directory of the simulated MS, which later runs use again, and of the results "
+            "(10 GB).",
+        ),
+    ] = Path("bench/real"),
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page (Markdown).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Image skies as unkind as the real one, beside plain CASA and WSClean, and compare with truth.
+
+    The results are also written to DIR/bench-real.json. Simulating the nights takes most of the
+    time of a first run.
+
+    Example: `contimg bench-real --size small --targets 1`
+    """
+    import json
+    from importlib.metadata import version
+
+    from benchmarks.real_chains import run_real_bench
+    from benchmarks.real_report import (
+        GOAL_HEADINGS,
+        SUMMARY_HEADINGS,
+        RealReport,
+        goal_rows,
+        real_page,
+        summary_rows,
+    )
+    from benchmarks.report import describe_machine
+
+    sizes = tuple(size or (Size.FULL, Size.SMALL))
+    others = tuple(directory.absolute() for directory in given or ())
+    with progress("bench-real") as say:
+        observed = run_real_bench(sizes, targets, seed, others, plain, out_dir.absolute(), say)
+    report = RealReport(
+        machine=describe_machine(len(os.sched_getaffinity(0))),
+        software={name: version(name) for name in ("contimg", "casatasks", "ducc0", "numba")},
+        observed=tuple(observed),
+    )
+    out_dir.mkdir(parents=True, exist_ok=True)
+    (out_dir / "bench-real.json").write_text(json.dumps(jsonable(report), indent=2) + "\n")
+    if page is not None:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(real_page(report))
+    if as_json:
+        print_json(report)
+        return
+    print_table(SUMMARY_HEADINGS, summary_rows(report))
+    print_table(GOAL_HEADINGS, goal_rows(report))
+
+
 #: What `bench_cluster` measures.
 _PARTS = ("stores", "workers", "curves")
 

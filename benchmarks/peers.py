@@ -28,54 +28,27 @@ class PeerImage:
     cell_arcsec: float  #: Pixel, arcsec.
     phase_center_deg: tuple[float, float]  #: Of the image, ICRS degrees.
     noise_jy: float  #: Expected noise, Jy/beam; CLEAN stops at four times it.
+    n_iterations: int = N_ITERATIONS  #: Maximum number of CLEAN iterations.
 
 
 def casa_applies_and_images(task: PeerImage) -> Measured:
     """Time applycal and tclean with the standard gridder, which misplaces sources, but is fast."""
-    import casatasks
-
-    run: Any = casatasks
-    copy = _copy(task.ms)
-    ra_deg, dec_deg = task.phase_center_deg
+    copy = copied(task.ms)
 
     def work() -> None:
-        _applycal(copy, task.tables)
-        run.tclean(
-            vis=str(copy),
-            imagename="peer",
-            datacolumn="corrected",
-            imsize=[task.size, task.size],
-            cell=f"{task.cell_arcsec}arcsec",
-            phasecenter=f"ICRS {ra_deg:.10f}deg {dec_deg:.10f}deg",
-            specmode="mfs",
-            gridder="standard",
-            weighting="briggs",
-            robust=0.5,
-            niter=N_ITERATIONS,
-            threshold=f"{4 * task.noise_jy}Jy",
-            pblimit=-1e-6,
-        )
+        applycal(copy, task.tables)
+        tclean(copy, task, "corrected")
 
     return measured(work)
 
 
 def casa_applies_and_wsclean_images(task: PeerImage) -> Measured:
     """Time applycal, and WSClean on data that were shifted to one phase centre before."""
-    copy = _copy(task.ms)
+    copy = copied(task.ms)
 
     def work() -> None:
-        _applycal(copy, task.tables)
-        subprocess.run(
-            (
-                *("wsclean", "-name", "peer", "-field", "all", "-data-column", "DATA"),
-                *("-size", str(task.size), str(task.size), "-scale", f"{task.cell_arcsec}asec"),
-                *("-weight", "briggs", "0.5", "-niter", str(N_ITERATIONS), "-mgain", "0.8"),
-                *("-threshold", str(4 * task.noise_jy), "-pol", "I", "-no-update-model-required"),
-                str(task.one_center),
-            ),
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+        applycal(copy, task.tables)
+        wsclean(task)
 
     return measured(work)
 
@@ -84,7 +57,7 @@ def casa_flags(ms: Path) -> Measured:
     """Time tfcrop and rflag on a copy of a calibrated MS without RFI flags."""
     from contimg_resources.calibration.flagging.rfi import flag_interference
 
-    copy = _copy(ms)
+    copy = copied(ms)
     return measured(lambda: flag_interference(copy, one_direction=True))
 
 
@@ -131,7 +104,8 @@ def casa_solves(task: PeerSolve) -> Measured:
     return measured(work)
 
 
-def _applycal(ms: Path, tables: tuple[Path, ...]) -> None:
+def applycal(ms: Path, tables: tuple[Path, ...]) -> None:
+    """Run applycal on an MS, which is changed."""
     import casatasks
 
     run: Any = casatasks
@@ -145,7 +119,46 @@ def _applycal(ms: Path, tables: tuple[Path, ...]) -> None:
     )
 
 
-def _copy(ms: Path) -> Path:
+def tclean(ms: Path, task: PeerImage, column: str) -> None:
+    """Run tclean on a column (``data`` or ``corrected``) of an MS; it makes ``peer.image``..."""
+    import casatasks
+
+    run: Any = casatasks
+    ra_deg, dec_deg = task.phase_center_deg
+    run.tclean(
+        vis=str(ms),
+        imagename="peer",
+        datacolumn=column,
+        imsize=[task.size, task.size],
+        cell=f"{task.cell_arcsec}arcsec",
+        phasecenter=f"ICRS {ra_deg:.10f}deg {dec_deg:.10f}deg",
+        specmode="mfs",
+        gridder="standard",
+        weighting="briggs",
+        robust=0.5,
+        niter=task.n_iterations,
+        threshold=f"{4 * task.noise_jy}Jy",
+        pblimit=-1e-6,
+    )
+
+
+def wsclean(task: PeerImage) -> None:
+    """Run WSClean on the MS with one phase centre; it makes ``peer-image.fits``..."""
+    subprocess.run(
+        (
+            *("wsclean", "-name", "peer", "-field", "all", "-data-column", "DATA"),
+            *("-size", str(task.size), str(task.size), "-scale", f"{task.cell_arcsec}asec"),
+            *("-weight", "briggs", "0.5", "-niter", str(task.n_iterations), "-mgain", "0.8"),
+            *("-threshold", str(4 * task.noise_jy), "-pol", "I", "-no-update-model-required"),
+            str(task.one_center),
+        ),
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def copied(ms: Path) -> Path:
+    """Return a copy of an MS in the working directory, flushed to disk."""
     copy = Path(f"copy-of-{ms.name}").resolve()
     shutil.copytree(ms, copy)
     # Flushing the copy to disk must not count as time of the measured work.

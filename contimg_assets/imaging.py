@@ -50,7 +50,7 @@ def _check(name: str, description: str) -> dg.AssetCheckSpec:
     code_version="1",
     pool="imaging",
 )
-@uses("settings", "products", "casa", "catalogues")
+@uses("settings", "products", "casa", "calibrators", "catalogues")
 def image_5min(
     context: dg.AssetExecutionContext, workshop: Workshop
 ) -> Iterator[dg.MaterializeResult[None]]:

@@ -130,6 +130,7 @@ def _benchmarks() -> dict[str, Any]:
         "bench-sky": commands.bench_sky,
         "bench-ese": commands.bench_ese,
         "bench-cluster": commands.bench_cluster,
+        "bench-real": commands.bench_real,
         "bench-years": platform_years.bench_years,
     }
 

@@ -233,7 +233,7 @@ class ImagingSettings(Section):
         "sources and of their changes; 0: none.",
     )
     in_field: bool = Field(
-        False,
+        True,
         description="Whether each observation is calibrated once more, by the reference "
         "catalogue's sources in its own field (engine `fast`): delays, phases and amplitudes of "
         "each antenna, applied only where data improve that the solution wasn't made from. Flux "

@@ -1,7 +1,7 @@
 """Image a calibrated observation, check the image, and record the result."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from contimg_resources.imaging.model import (
     SubBandImage,
 )
 from contimg_resources.instrument.primary_beam import airy_power
-from contimg_resources.observations.calibrators import separation_deg
+from contimg_resources.observations.calibrators import Calibrator, separation_deg
 from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import Artefact, ArtefactKind, ImageRecord, ObservationState
 from contimg_resources.settings import ImagingSettings
@@ -109,7 +109,9 @@ def image_observation(
         directory=workshop.settings.layout.image_dir(key),
         stem=key,
         settings=imaging,
-        field_model=field_model(observation, catalogue, index) if imaging.in_field else (),
+        field_model=field_model(observation, catalogue, index, workshop.calibrators.calibrators)
+        if imaging.in_field and catalogue is not None
+        else (),
         provenance=provenance,
     )
     timed = workshop.casa.run_timed(image, request, label=f"{key}-image", progress=progress)
@@ -172,15 +174,23 @@ _BAND_MIDDLE_HZ = 1.4e9
 _MODEL_REACH_DEG = 4.0
 
 
+#: A catalogue's source this close to a calibrator is the calibrator.
+_SAME_SOURCE_DEG = 0.02
+
+
 def field_model(
-    observation: Observation, catalogue: "Catalogue | None", default_spectral_index: float
+    observation: Observation,
+    catalogue: "Catalogue",
+    default_spectral_index: float,
+    calibrators: Sequence[Calibrator],
 ) -> tuple[ReferenceSource, ...]:
     """Return the catalogue's sources for in-field calibration, those that vary included.
 
     These are the sources that reach 2 mJy through the beam of a DSA-110 dish at some time in the
-    observation; none without a catalogue.
+    observation. Calibrators have the positions of their own list: the phases of a field follow the
+    positions of its brightest sources, and those of a survey are off by half an arcsecond.
     """
-    if catalogue is None or not observation.fields:
+    if not observation.fields:
         return ()
     ra, dec = np.array([(f.ra_deg, f.dec_deg) for f in observation.fields]).T
     middle = len(ra) // 2
@@ -190,9 +200,14 @@ def field_model(
     apparent_jy = near.flux_at(_BAND_MIDDLE_HZ, default_spectral_index)
     apparent_jy = apparent_jy * airy_power(np.radians(away), _BAND_MIDDLE_HZ)
     some = near.select((away < _MODEL_REACH_DEG) & (apparent_jy > _FAINTEST_MODEL_JY))
-    return replace(some, variable=np.zeros(len(some), bool)).reference_sources(
-        default_spectral_index
-    )
+    places = np.stack([some.ra_deg, some.dec_deg])
+    for known in calibrators:
+        apart_deg = separation_deg(some.ra_deg, some.dec_deg, known.ra_deg, known.dec_deg)
+        if len(some) and apart_deg.min() < _SAME_SOURCE_DEG:
+            its = int(np.argmin(np.where(apart_deg < _SAME_SOURCE_DEG, -some.flux_jy, 0.0)))
+            places[:, its] = known.ra_deg, known.dec_deg
+    some = replace(some, ra_deg=places[0], dec_deg=places[1], variable=np.zeros(len(some), bool))
+    return some.reference_sources(default_spectral_index)
 
 
 def check_image(

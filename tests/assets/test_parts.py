@@ -59,7 +59,8 @@ def test_only_what_reads_or_solves_or_images_an_ms_asks_for_casa(
         "observation_sensor",
     }
     assert required["variability"] == {"settings", "products"}
-    assert required["image_5min"] == {"settings", "products", "casa", "catalogues"}
+    image = {"settings", "products", "casa", "calibrators", "catalogues"}
+    assert required["image_5min"] == image
 
 
 def test_cards_belong_to_one_asset() -> None:

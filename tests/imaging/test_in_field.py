@@ -191,6 +191,18 @@ def test_no_flux_density_is_dragged_to_the_catalogue() -> None:
     assert np.ptp(flux_ratios(seen, flaring, 3)) > 0.02
 
 
+def test_a_shift_of_the_field_is_corrected_where_errors_of_the_catalogue_do_not_explain_it() -> (
+    None
+):
+    for arcsec, corrected in ((0.5, False), (6.0, True)):
+        moved = tuple(replace(s, dec_deg=s.dec_deg + arcsec / 3600) for s in SOURCES)
+        seen = observe(moved, noise_jy=QUIET_JY)
+        better, _ = refined(seen)
+        true = observe(SOURCES if corrected else moved, noise_jy=1e-9).blocks[0].values
+        left_jy = better.blocks[0].values - true
+        assert np.sqrt(np.mean(np.abs(left_jy) ** 2)) < 1.05 * np.sqrt(2) * QUIET_JY
+
+
 def test_a_source_that_no_catalogue_has_keeps_its_flux_density() -> None:
     new = ReferenceSource("new", RA + 0.3, DEC + 0.25, 0.3, 1.4, -0.7)
     sky = (new, *SOURCES)
@@ -219,6 +231,15 @@ def test_an_antenna_that_dies_is_left_out_from_then_on() -> None:
     late = block.time_s > block.time_s[0] + 6.5 * 12.9
     assert np.array_equal(block.weight[:, 0] == 0, its & late)
     assert error_jy(better) < 1.2 * np.sqrt(2) * QUIET_JY
+
+
+def test_an_antenna_with_little_signal_is_kept_and_one_without_any_is_left_out() -> None:
+    weak = np.ones((N_TIMES, N_ANTENNAS))
+    # As one that resolves the sources: 5 % of the power of others.
+    weak[:, 6] = 0.22
+    assert refined(observe(amplitude=weak, noise_jy=QUIET_JY))[1].lost == {}
+    weak[:, 6] = 0
+    assert refined(observe(amplitude=weak, noise_jy=QUIET_JY))[1].lost == {"7": 1.0}
 
 
 def test_a_catalogue_of_another_field_changes_nothing() -> None:

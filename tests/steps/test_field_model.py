@@ -9,6 +9,8 @@ import pytest
 
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
 from contimg_resources.catalogues.store import Catalogue, write_catalogue
+from contimg_resources.observations.calibrators import Calibrator
+from contimg_resources.observations.flux_model import FluxModel
 from contimg_resources.steps.imaging import field_model
 
 RA = np.array([359.5, 0.3, 0.9])
@@ -41,9 +43,27 @@ def test_they_are_what_the_beam_shows_somewhere_in_the_drift_also_those_that_var
 ) -> None:
     fields = [SimpleNamespace(ra_deg=ra, dec_deg=33.0) for ra in RA]
     observation = cast(Any, SimpleNamespace(fields=tuple(fields)))
-    model = field_model(observation, catalogue(tmp_path / "c.parquet"), -0.7)
+    known = catalogue(tmp_path / "c.parquet")
+    model = field_model(observation, known, -0.7, ())
     assert {s.name for s in model} == {"middle", "varies"}
     (middle,) = (s for s in model if s.name == "middle")
     assert middle.flux_at(1.4e9) == pytest.approx(0.5)
     assert middle.spectral_index == -0.7
-    assert field_model(observation, None, -0.7) == ()
+    assert field_model(cast(Any, SimpleNamespace(fields=())), known, -0.7, ()) == ()
+
+
+def test_a_calibrator_has_the_position_of_its_own_list(tmp_path: Path) -> None:
+    fields = [SimpleNamespace(ra_deg=ra, dec_deg=33.0) for ra in RA]
+    observation = cast(Any, SimpleNamespace(fields=tuple(fields)))
+    model = FluxModel.power_law(0.52, 1.4, -0.7, "a list")
+    listed = (
+        Calibrator("J0000+33", (), 0.2001, 33.1002, model),
+        Calibrator("elsewhere", (), 120.0, 33.0, model),
+    )
+    known = catalogue(tmp_path / "c.parquet")
+    middle, varies = field_model(observation, known, -0.7, listed)
+    if middle.name != "middle":
+        middle, varies = varies, middle
+    assert (middle.ra_deg, middle.dec_deg) == (0.2001, 33.1002)
+    assert middle.flux_jy == 0.5
+    assert (varies.ra_deg, varies.dec_deg) == (359.4, 32.5)

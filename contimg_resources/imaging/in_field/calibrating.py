@@ -23,6 +23,8 @@ from contimg_resources.instrument.primary_beam import airy_power
 _SHARE = 0.9999
 #: ... but at least the first number of them, and at most the second, because each costs time.
 _LEAST_SOURCES, _MOST_SOURCES = 40, 80
+#: Error of a source's position in a survey, of the two coordinates together: 0.8 arcsec.
+_POSITION_ERROR_RAD = float(np.radians(0.8 / 3600))
 _UNITS = {"delays": "{:.2f} ns", "phases": "{:.1f} deg", "amplitudes": "{:.3f}"}
 
 
@@ -52,8 +54,10 @@ def calibrate_in_field(
     sums = field_sums(seen, model, dish_m)
     if isinstance(sums, str):
         return seen, InFieldCalibration(False, f"not calibrated in the field: {sums}")
-    gains = solve_field(sums)
-    outcome = _outcome(gains, seen.antenna_names, len(model), apparent_jy)
+    squares = apparent_jy**2
+    error_rad = _POSITION_ERROR_RAD * float(np.sqrt(np.sum(squares**2)) / squares.sum())
+    gains = solve_field(sums, error_rad)
+    outcome = _outcome(gains, seen.antenna_names, len(model), float(apparent_jy.sum()))
     if not gains.any:
         return seen, outcome
     blocks = tuple(_corrected(b, gains, sums.times_s) for b in seen.blocks)
@@ -62,11 +66,11 @@ def calibrate_in_field(
 
 def _brightest(
     seen: Visibilities, sources: Sequence[ReferenceSource], dish_m: tuple[float, float]
-) -> tuple[tuple[ReferenceSource, ...], float]:
-    """Return the sources with the highest apparent flux densities, and their sum, Jy."""
+) -> tuple[tuple[ReferenceSource, ...], NDArray[np.float64]]:
+    """Return the sources with the highest apparent flux densities, and these, Jy."""
     sources = [s for s in sources if np.isfinite(s.flux_jy) and s.flux_jy > 0]
     if not sources:
-        return (), 0.0
+        return (), np.zeros(0)
     ra, dec = np.array([(s.ra_deg, s.dec_deg) for s in sources]).T
     fields = np.unique(np.concatenate([np.unique(b.field_ids) for b in seen.blocks]))
     middle_hz = float(np.mean(seen.channels_hz))
@@ -79,7 +83,7 @@ def _brightest(
     squares = np.cumsum(apparent_jy[order] ** 2)
     enough = int(np.searchsorted(squares, _SHARE * squares[-1])) + 1
     kept = order[: int(np.clip(enough, _LEAST_SOURCES, _MOST_SOURCES))]
-    return tuple(sources[i] for i in kept), float(apparent_jy[kept].sum())
+    return tuple(sources[i] for i in kept), apparent_jy[kept]
 
 
 def _corrected(block: Block, gains: FieldGains, times_s: NDArray[np.float64]) -> Block:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.constants import speed_of_light
 
 from contimg_resources.imaging.in_field.sums import FieldSums
 
@@ -24,9 +25,12 @@ _CONVERGED = 1e-4
 #: Maximum errors of phases, and of amplitudes (relative).
 _PHASE_ERROR_RAD = 0.25
 _AMPLITUDE_ERROR = 0.04
-#: An antenna whose data certainly have less than this share of the signal of others has lost it;
-#: and the maximum error of this share.
+#: An antenna whose data certainly have less than this share of its signal at other times has lost
+#: it; and the maximum error of this share.
 _LOST, _LOST_ERROR = 0.25, 0.1
+#: One whose signal never exceeds so many times its error, or this share of that of others, has been
+#: dead all the time.
+_ALIVE_SIGMA, _DEAD = 3.0, 0.02
 #: If more than this share of the antennas seem lost, the model is wrong.
 _MOST_LOST = 0.2
 #: Number of divisions of an observation into solution intervals; the last is an integration each.
@@ -44,6 +48,12 @@ _IMITATED = 0.35
 _DELAY_SIGMA, _LEAST_DELAY_S = 5.0, 0.1e-9
 #: Delays that are searched for, seconds.
 _MOST_DELAY_S, _DELAY_STEP_S = 20e-9, 1e-9
+#: Baselines up to this, metres, see sources as points that are points in a survey with a beam of
+#: 45 arcsec; amplitudes of longer ones would imitate the shapes of sources.
+_POINTS_M = 1000.0
+#: A shift of the whole field below so many times the error that the model's positions imply is
+#: left as the caltable set has it.
+_SHIFT_SIGMA = 1.5
 #: Amplitudes are limited to this factor.
 _MOST_AMPLITUDE = 2.0
 
@@ -79,8 +89,15 @@ class FieldGains:
         return bool(self.lost.any()) or any(t.adopted for t in self.tried)
 
 
-def solve_field(sums: FieldSums) -> FieldGains:
+def solve_field(sums: FieldSums, shift_error_rad: float) -> FieldGains:
     """Solve delays, phases and amplitudes, each where independent data improve.
+
+    Parameters
+    ----------
+    sums : FieldSums
+        Sums over the visibilities.
+    shift_error_rad : float
+        Error of the position of the whole model, radians.
 
     Notes
     -----
@@ -118,7 +135,9 @@ def solve_field(sums: FieldSums) -> FieldGains:
     def amplitudes(a: Complexes, b: Floats, groups: Floats) -> Complexes:
         return _amplitudes(a, b, groups @ weight.reshape(n_times, -1))
 
-    amplitude, spread = _adopt("amplitudes", halves, amplitudes, _AMPLITUDE_ERROR)
+    middle_m = sums.antennas_m.mean(axis=0)
+    near = halves.of(np.linalg.norm(middle_m[:, None] - middle_m, axis=2) < _POINTS_M)
+    amplitude, spread = _adopt("amplitudes", near, amplitudes, _AMPLITUDE_ERROR)
     if spread.adopted:
         amplitude = _normalised(amplitude.real, weight).astype(np.complex128)
         spread = replace(spread, rms=float(np.std(amplitude.real[weight.sum(axis=2) > 0])))
@@ -129,6 +148,8 @@ def solve_field(sums: FieldSums) -> FieldGains:
     after = _explained(fitted.product.sum(axis=0), fitted.power.sum(axis=0), signal)
     if after < _LEAST_EXPLAINED:
         return _none(sums, (delays, phases, spread), (before, after))
+    phase = _in_place(phase, sums, weight.sum(axis=2), shift_error_rad)
+    phases = replace(phases, rms=_rms_deg(phase))
     n_used = int((weight.sum(axis=(0, 2)) > 0).sum())
     imitated = _IMITATED * np.sqrt(max(0.0, 1 - after) / max(1, n_used))
     if np.radians(phases.rms) < imitated:
@@ -143,6 +164,33 @@ def solve_field(sums: FieldSums) -> FieldGains:
         tried=(delays, phases, spread),
         explained=(before, after),
     )
+
+
+def _in_place(phase: Complexes, sums: FieldSums, weight: Floats, error_rad: float) -> Complexes:
+    """Return phases without a shift of the whole field that isn't certain, in the mean over time.
+
+    The phases that such a shift has are linear in the antennas' u and v; `weight` has the shape
+    (integrations, antennas).
+    """
+    moved = weight * (phase != 1)
+    if not moved.any():
+        return phase
+    turns = 2 * np.pi * sums.parts_hz.mean() / speed_of_light * sums.antennas_m[..., :2]
+    total = moved.sum(axis=1)
+    share = moved / np.where(total > 0, total, 1.0)[:, None]
+    turns = turns - (share[..., None] * turns).sum(axis=1, keepdims=True)
+    weighted = moved[..., None] * turns
+    inverse = np.linalg.pinv(np.einsum("tai,taj->ij", weighted, turns), hermitian=True)
+    shift_rad = inverse @ np.einsum("tai,ta->i", weighted, np.angle(phase))
+    if np.hypot(*shift_rad) > _SHIFT_SIGMA * error_rad:
+        return phase
+    return np.where(phase != 1, phase * np.exp(-1j * (turns @ shift_rad)), phase)
+
+
+def _rms_deg(phase: Complexes) -> float:
+    """Return the rms of the phases that aren't exactly zero, degrees."""
+    angles = np.angle(phase[phase != 1])
+    return float(np.degrees(np.sqrt(np.mean(angles**2)))) if angles.size else 0.0
 
 
 def _none(
@@ -176,6 +224,10 @@ class _Halves:
     def corrected(self, gain: Complexes) -> "_Halves":
         """Return the products after dividing the data by gains with weights as the square."""
         return replace(self, product=self.product * gain.conj()[:, :, None] * gain[:, None, :])
+
+    def of(self, pairs: Bools) -> "_Halves":
+        """Return the sums of some pairs of antennas, shape (antennas, antennas)."""
+        return _Halves(self.product * pairs, self.power * pairs)
 
     def divided(self, gain: Complexes) -> "_Halves":
         """Return the sums after dividing the data by gains, their weights following."""
@@ -222,17 +274,8 @@ def _adopt(
             each = [_gained_by_antenna(halves, 1 - half, solved[half]) for half in (0, 1)]
             useful = np.sum(each, axis=0) > 0
             gain = np.where(useful, gain, 1.0)
-            spread = np.angle(gain[:, useful]) if useful.any() else np.zeros(1)
-            best = (
-                gain,
-                Adopted(
-                    kind,
-                    True,
-                    len(groups),
-                    float(gained.sum()),
-                    float(np.degrees(np.sqrt(np.mean(spread**2)))),
-                ),
-            )
+            made = Adopted(kind, True, len(groups), float(gained.sum()), _rms_deg(gain))
+            best = gain, made
         elif best[1].n_intervals == 0:
             best = best[0], replace(best[1], improvement=float(gained.sum()), n_intervals=0)
     return best
@@ -338,22 +381,31 @@ def _lost(signal: Floats, n_values: Floats) -> Bools:
     Notes
     -----
     No model is needed: the signal of an antenna is the excess of its data's power over that of
-    noise. It is compared with the median of all antennas, in the shortest intervals that are
-    certain enough.
+    noise, relative to the median of all antennas at the same time. It is compared with the highest
+    that the same antenna has in the observation, in the shortest intervals that are certain enough:
+    far antennas resolve sources and have little signal, but always. One that never has any more
+    than noise is compared with the median.
     """
     lost = np.zeros(signal.shape, bool)
     for groups in _groups(len(signal)):
         power, n = groups @ signal, groups @ n_values
         there = n > 0
-        if not there.any():
+        if not there.any(axis=1).all():
             break
-        typical = np.median(np.where(there, power / np.where(there, n, 1), np.nan)[there])
+        level = np.where(there, power / np.where(there, n, 1), np.nan)
+        typical = np.nanmedian(level, axis=1, keepdims=True)
+        if not (typical > 0).all():
+            break
         # The power of a visibility of noise has the variance 4.
-        error = 2 / np.sqrt(np.where(there, n, 1))
-        if not np.median(error[there]) < _LOST_ERROR * typical:
-            break
-        relative = power / np.where(there, n, 1) / typical
-        lost = (there & (relative + 2 * error / typical < _LOST))[_which(groups)]
+        error = 2 / np.sqrt(np.where(there, n, np.nan)) / typical
+        relative = level / typical
+        with np.errstate(invalid="ignore"):
+            above_noise = np.where(relative > _ALIVE_SIGMA * error, relative, 0.0)
+            own = above_noise.max(axis=0)
+            own[own < _DEAD] = 1.0
+            certain = there & (error < _LOST_ERROR * own)
+            here = certain & (relative + 2 * error < _LOST * own)
+        lost = np.where(certain[_which(groups)], here[_which(groups)], lost)
     if lost.any(axis=0).sum() > max(1, _MOST_LOST * signal.shape[1]):
         return np.zeros(signal.shape, bool)
     return lost

@@ -54,6 +54,9 @@ class FieldSums:
     #: baselines of each antenna. Shape (integrations, antennas).
     signal: Floats
     n_values: Floats  #: Number of visibilities in it; same shape.
+    #: Coordinates u, v, w of the antennas, metres, from any origin. Shape (integrations, antennas,
+    #: 3).
+    antennas_m: Floats
 
 
 def field_sums(
@@ -85,6 +88,7 @@ def field_sums(
     weight = np.zeros(pairs, np.float32)
     signal, n_values = np.zeros((2, len(times_s), n_antennas))
     frequency, antennas = np.zeros(N_PARTS), _Antennas(n_antennas)
+    antennas_m = np.zeros((len(times_s), n_antennas, 3))
     ra_deg, dec_deg = np.array([(s.ra_deg, s.dec_deg) for s in sources]).T
     cosines = np.stack(direction_cosines(ra_deg, dec_deg, *seen.phase_center_deg))
     spectra = [_fluxes_jy(sources, b.channels_hz) for b in seen.blocks]
@@ -93,6 +97,7 @@ def field_sums(
         uvw_m = antennas.uvw_m(seen.blocks, rows)
         if uvw_m is None:
             return "its baselines aren't differences of antennas"
+        antennas_m[t] = uvw_m
         for block, some, part, flux_jy in zip(seen.blocks, rows, parts, spectra, strict=True):
             if not len(some):
                 continue
@@ -112,7 +117,7 @@ def field_sums(
     power += power.swapaxes(2, 3)
     weight += weight.swapaxes(1, 2)
     parts_hz = frequency[used] / total[used]
-    return FieldSums(product, power, weight, parts_hz, times_s, signal, n_values)
+    return FieldSums(product, power, weight, parts_hz, times_s, signal, n_values, antennas_m)
 
 
 class _Antennas:
