@@ -60,7 +60,7 @@ READS_ONLY = {
 MAKES_PRODUCTS = {
     *("calibrate", "apply", "images scan", "mosaic", "photometry", "cutout", "variability"),
     *("export", "sky", "found", "simulate", "simulate-season", "demo", "uvh5 convert"),
-    *("bench", "bench-sky", "bench-ese", "bench-cluster", "bench-years"),
+    *("bench", "bench-sky", "bench-ese", "bench-real", "bench-cluster", "bench-years"),
 }
 #: They remove or replace nothing, or refuse to unless an option asks for it.
 ADDS_ONLY = {
