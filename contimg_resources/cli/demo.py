@@ -146,8 +146,9 @@ def _settings_of_a_demo(directory: Path) -> "Settings":
         "CONTIMG_CALIBRATION__PLOTMS": "false",
         # Files are renamed when they are complete.
         "CONTIMG_UVH5__SETTLE_AGE_S": "1",
-        # No observation of this night is late.
+        # No observation of this night is late, and its hour is one mosaic.
         "CONTIMG_MOSAICS__WAIT_MIN": "0",
+        "CONTIMG_MOSAICS__STEP": "12",
         # Dagster's pages show pictures of the dashboard, and link to it.
         "CONTIMG_ALERTS__DASHBOARD_URL": f"http://127.0.0.1:{free_port()}/",
         # Few large tiles.

@@ -20,8 +20,8 @@ from contimg_resources.variability.points import read_points
 from contimg_resources.variability.tables import read_variability, variability_path
 
 #: Ends the day before the demo's night; its field transits at the same hours as the default one.
-#: Half of the transits are lost, which halves the act's duration; the rest show the same variables.
-DEMO_SEASON = SeasonSpec(start_day_mjd=60_714, ra_deg=9.54, lost_share=0.5)
+#: Two of three transits are lost, which shortens the act; the rest show the same variables.
+DEMO_SEASON = SeasonSpec(start_day_mjd=60_714, ra_deg=9.54, lost_share=0.65)
 
 #: Fraction of the act's time for writing the season.
 _WRITING = 0.7

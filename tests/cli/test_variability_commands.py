@@ -80,7 +80,7 @@ def test_a_search_that_is_killed_at_any_time_leaves_nothing_half_and_is_made_up_
     took_s = time.monotonic() - began_s
     wanted = outcome_of(whole)
     assert len(wanted["candidates"]) == 1
-    for share in (0.5, 0.75, 0.9):
+    for share in (0.6, 0.9):
         process = subprocess.Popen(
             [*command, str(state)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

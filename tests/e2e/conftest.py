@@ -155,7 +155,7 @@ class Night:
     @property
     def keys(self) -> set[str]:
         """The keys of all observations."""
-        return {self.calibrator, self.early, self.late}
+        return {self.calibrator, self.early, self.late} - {""}
 
     def deliver(self, ms: Path) -> None:
         """Put an MS into the incoming directory as a writer should: copied aside, then renamed."""

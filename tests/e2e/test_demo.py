@@ -39,7 +39,7 @@ from contimg_resources.steps.cards import card_path
 from contimg_resources.steps.exporting import export_dashboard
 from contimg_resources.steps.workshop import Workshop
 from tests.conftest import needs_browser
-from tests.dashboard.conftest import WIDTHS, go, serving
+from tests.dashboard.conftest import go, serving
 from tests.e2e.conftest import ENVIRONMENT, Night
 from tests.e2e.e2e_steps import flagged_share
 
@@ -401,9 +401,8 @@ def test_events_are_cut_out_of_every_epoch(played: Played, workshop: Workshop) -
 
 
 @needs_browser
-@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS.keys())
 def test_the_dashboard_shows_the_season(
-    played: Played, workshop: Workshop, new_page: Callable[..., Any], width: int, tmp_path: Path
+    played: Played, workshop: Workshop, new_page: Callable[..., Any], tmp_path: Path
 ) -> None:
     season = played.told["season"]
     found = [one["candidate"] for one in season["events"]]
@@ -411,7 +410,7 @@ def test_the_dashboard_shows_the_season(
         mark_candidate(workshop, candidate["id"], Mark.REAL, "<b>seen</b>", "ada")
     export_dashboard(workshop)
     # A page that is open when its server ends complains.
-    with serving(played.state, "--state") as address, closing(new_page(width)) as page:
+    with serving(played.state, "--state") as address, closing(new_page()) as page:
         for name in ("tonight", "sky", "quality", "calibration", "mosaics", "observations"):
             go(page, address, name)
         plane = go(page, address, "variables").text_content()

@@ -1,4 +1,4 @@
-"""A minute of faults that a seed chooses, and the platform settles by itself; ``make soak``."""
+"""Half a minute of faults that a seed chooses; the platform settles by itself; ``make soak``."""
 
 from pathlib import Path
 
@@ -15,8 +15,8 @@ def test_a_platform_under_random_faults_settles_by_itself(tmp_path: Path) -> Non
     soaked = soak(
         tmp_path / "soak",
         seed=17,
-        minutes=0.75,
-        n_targets=2,
+        minutes=0.5,
+        n_targets=1,
         faults_per_minute=8,
         settle_minutes=10,
         say=said.append,
