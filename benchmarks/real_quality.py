@@ -17,8 +17,8 @@ from contimg_resources.imaging.beam import sin_of_sky
 from contimg_resources.imaging.matching import primary_beam_at
 from contimg_resources.imaging.model import Beam, ImageResult, Source
 
-#: Sources whose flux densities and positions are compared have this S/N or more, and no other with
-#: this share of their flux density within so many beams (major axis).
+#: Minimum S/N of the sources whose flux densities and positions are compared; and no other source
+#: with this fraction of their flux density may be within this number of beams (major axis).
 _LEAST_SNR, _COMPANION, _COMPANION_BEAMS = 20.0, 0.05, 2.0
 #: A detection belongs to a point within this many beams, and to a double within this many of its
 #: middle, whose lobes may be 30 arcsec away;

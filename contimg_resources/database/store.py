@@ -330,15 +330,14 @@ class Database:
         with self.read() as connection:
             if self._schema.is_current(connection, self.what, self.address):
                 return
-            if self._known is not None and self._schema.version(connection) is None:
+            is_new = self._schema.version(connection) is None
+            if self._known is not None and is_new:
                 raise self._emptied("holds no tables")
             if self._read_only:
-                is_new = self._schema.version(connection) is None
+                how = "holds no tables yet" if is_new else "was written by an earlier contimg"
                 raise SchemaMismatch(
-                    f"the {self.what} {self.address} "
-                    + ("holds no tables yet" if is_new else "was written by an earlier contimg")
-                    + " and is opened read-only: `contimg up` on its state directory brings it up "
-                    "to date",
+                    f"the {self.what} {self.address} {how} and is opened read-only: `contimg up` "
+                    "on its state directory brings it up to date",
                     path=self.address,
                 )
         if self._is_sqlite:

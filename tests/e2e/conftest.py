@@ -1,7 +1,10 @@
 """Observations through the real daemon and webserver, and a browser to look at them."""
 
+import json
 import re
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +17,8 @@ from contimg_resources.cli.platform import Platform
 from contimg_resources.cli.webserver import DagsterRun
 from contimg_resources.imaging.preview import svg_of
 from contimg_resources.products.store import ProductsStore
+from contimg_resources.settings import Settings
+from contimg_resources.steps.workshop import Workshop
 from tests.conftest import BROWSER_TIMEOUT_MS
 
 ENVIRONMENT = {
@@ -234,6 +239,64 @@ class Night:
         """Say what became of every observation, and how the runs went."""
         observations = [self.store.explain(o.key) for o in self.store.list_observations()]
         return "\n".join([*observations, *map(str, self.platform.runs())])
+
+
+@dataclass(frozen=True)
+class Played:
+    """The state of a demo that ended, and what it told."""
+
+    state: Path
+    told: dict[str, Any]
+
+
+def play(state: Path) -> Played:
+    """Run the demo."""
+    command = [sys.executable, "-m", "contimg_resources", "demo", "--state", str(state), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    return Played(state, json.loads(done.stdout))
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    return play(tmp_path_factory.mktemp("demo") / "state")
+
+
+@pytest.fixture(scope="module")
+def night(played: Played) -> Iterator[Night]:
+    """Serve the demo's state once more.
+
+    Its platform ends with its tests: until then its sensors look for work every few seconds.
+    """
+    settings = Settings(state=played.state)
+    early, calibrator, late = (row["record"]["key"] for row in played.told["night"])
+    environment = {
+        **ENVIRONMENT,
+        "CONTIMG_CATALOGUE__REFERENCE": "simulated",
+        # Two pixels across the beam.
+        "CONTIMG_IMAGING__CELL_ARCSEC": "8",
+    }
+    with Platform(played.state, environment=environment) as platform:
+        platform.wait_until_ready()
+        store = ProductsStore(settings.products_address)
+        night = Night(platform, store, settings.incoming_uvh5_dir, calibrator, early, late)
+        # It would make the mosaics anew with each image.
+        night.stop_sensor("mosaic_sensor")
+        night.launch("log_day", "2025-10-06")
+        night.wait_for(
+            "the log",
+            lambda: (
+                bool(night.materializations("observation_log"))
+                and all(r.over for r in night.platform.runs())
+            ),
+            300,
+        )
+        yield night
+
+
+@pytest.fixture(scope="module")
+def workshop(played: Played) -> Workshop:
+    return Workshop.from_settings(Settings(state=played.state))
 
 
 @pytest.fixture

@@ -5,13 +5,10 @@ A file's tests go to one worker, so that there is one demo.
 
 import base64
 import json
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +20,12 @@ from astropy.stats import mad_std
 import contimg_resources as contimg
 from contimg_resources.casa import Casa
 from contimg_resources.cli.main import run
-from contimg_resources.cli.platform import Platform
 from contimg_resources.cutouts.places import cutouts_of
 from contimg_resources.demo.ngc5921 import PUBLISHED_FLUX_PT99_JY, PUBLISHED_RATIO
 from contimg_resources.imaging.model import ImageFiles
 from contimg_resources.photometry.measurements import read_measurements
 from contimg_resources.products.events import Mark
 from contimg_resources.products.model import ObservationState
-from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.model import NewCaltable, NewCaltableSet
 from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import Settings
@@ -40,7 +35,7 @@ from contimg_resources.steps.exporting import export_dashboard
 from contimg_resources.steps.workshop import Workshop
 from tests.conftest import needs_browser
 from tests.dashboard.conftest import go, serving
-from tests.e2e.conftest import ENVIRONMENT, Night
+from tests.e2e.conftest import Night, Played
 from tests.e2e.e2e_steps import flagged_share
 
 GROUPS = ("arrival", "calibration", "imaging", "mosaics", "photometry", "log")
@@ -52,64 +47,6 @@ ASSETS = (
 MOSAIC = "60954.35417+33.2"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
-
-
-@dataclass(frozen=True)
-class Played:
-    """The state of a demo that ended, and what it told."""
-
-    state: Path
-    told: dict[str, Any]
-
-
-def play(state: Path) -> Played:
-    """Run the demo."""
-    command = [sys.executable, "-m", "contimg_resources", "demo", "--state", str(state), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, (done.stdout, done.stderr)
-    return Played(state, json.loads(done.stdout))
-
-
-@pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
-    return play(tmp_path_factory.mktemp("demo") / "state")
-
-
-@pytest.fixture(scope="module")
-def night(played: Played) -> Iterator[Night]:
-    """Serve the demo's state once more.
-
-    Its platform ends with its tests: until then its sensors look for work every few seconds.
-    """
-    settings = Settings(state=played.state)
-    early, calibrator, late = (row["record"]["key"] for row in played.told["night"])
-    environment = {
-        **ENVIRONMENT,
-        "CONTIMG_CATALOGUE__REFERENCE": "simulated",
-        # Two pixels across the beam.
-        "CONTIMG_IMAGING__CELL_ARCSEC": "8",
-    }
-    with Platform(played.state, environment=environment) as platform:
-        platform.wait_until_ready()
-        store = ProductsStore(settings.products_address)
-        night = Night(platform, store, settings.incoming_uvh5_dir, calibrator, early, late)
-        # It would make the mosaics anew with each image.
-        night.stop_sensor("mosaic_sensor")
-        night.launch("log_day", "2025-10-06")
-        night.wait_for(
-            "the log",
-            lambda: (
-                bool(night.materializations("observation_log"))
-                and all(r.over for r in night.platform.runs())
-            ),
-            300,
-        )
-        yield night
-
-
-@pytest.fixture(scope="module")
-def workshop(played: Played) -> Workshop:
-    return Workshop.from_settings(Settings(state=played.state))
 
 
 @pytest.mark.parametrize("written", ["imported by CASA", "written by pyuvdata"])

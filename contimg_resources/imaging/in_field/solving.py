@@ -25,11 +25,11 @@ _CONVERGED = 1e-4
 #: Maximum errors of phases, and of amplitudes (relative).
 _PHASE_ERROR_RAD = 0.25
 _AMPLITUDE_ERROR = 0.04
-#: An antenna whose data certainly have less than this share of its signal at other times has lost
-#: it; and the maximum error of this share.
+#: An antenna has lost its signal when this is certainly less than this fraction of its signal at
+#: other times; and the maximum error of the fraction.
 _LOST, _LOST_ERROR = 0.25, 0.1
-#: One whose signal never exceeds so many times its error, or this share of that of others, has been
-#: dead all the time.
+#: Minimum S/N of an antenna's signal, and minimum fraction of the other antennas' signal; if it
+#: never reaches both, the antenna is dead in the whole observation.
 _ALIVE_SIGMA, _DEAD = 3.0, 0.02
 #: If more than this share of the antennas seem lost, the model is wrong.
 _MOST_LOST = 0.2
@@ -51,8 +51,8 @@ _MOST_DELAY_S, _DELAY_STEP_S = 20e-9, 1e-9
 #: Baselines up to this, metres, see sources as points that are points in a survey with a beam of
 #: 45 arcsec; amplitudes of longer ones would imitate the shapes of sources.
 _POINTS_M = 1000.0
-#: A shift of the whole field below so many times the error that the model's positions imply is
-#: left as the caltable set has it.
+#: Minimum significance (sigma) of a shift of the whole field: a smaller one can come from the
+#: errors of the model's positions, and isn't applied.
 _SHIFT_SIGMA = 1.5
 #: Amplitudes are limited to this factor.
 _MOST_AMPLITUDE = 2.0
