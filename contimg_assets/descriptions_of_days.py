@@ -92,6 +92,7 @@ def describe_candidates(searched: Searched, marks: Mapping[str, MarkRecord]) -> 
         "n_withdrawn": len(searched.withdrawn),
         "n_refused": len(searched.rejected),
         "threshold": _short(searched.threshold),
+        **({"own_alarms": searched.alarms.words()} if searched.alarms else {}),
         "source_years": _short(searched.source_years),
         "n_sources": searched.n_sources,
         "summary": searched.words,

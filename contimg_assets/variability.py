@@ -1,6 +1,6 @@
 """Daily assets of variability, from light curves to the cards of candidates; their schedule."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import dagster as dg
@@ -41,11 +41,12 @@ _ALL = dg.AllPartitionMapping()
 
 
 def _daily_asset(
-    deps: list[Any], kind: str
-) -> Callable[[Callable[..., None]], dg.AssetsDefinition]:
+    deps: list[Any], kind: str, checks: Sequence[dg.AssetCheckSpec] = ()
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     return dg.asset(
         partitions_def=utc_day,
         deps=deps,
+        check_specs=checks,
         # A range of days is one run: starting a run takes longer than most days' work.
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name="variability",
@@ -149,9 +150,23 @@ def variability(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
         _each_day(context, measure)
 
 
-@_daily_asset([dg.AssetDep(light_curves, partition_mapping=_DAYS_BEFORE), variability], "sqlite")
+@_daily_asset(
+    [dg.AssetDep(light_curves, partition_mapping=_DAYS_BEFORE), variability],
+    "sqlite",
+    [
+        dg.AssetCheckSpec(
+            "threshold_holds",
+            asset="ese_candidates",
+            partitions_def=utc_day,
+            description="The sources' own light curves, flipped and shuffled, don't have "
+            "significantly more false alarms than accepted. A warning: the candidates are valid.",
+        )
+    ],
+)
 @uses("settings", "products")
-def ese_candidates(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
+def ese_candidates(
+    context: dg.AssetExecutionContext, workshop: Workshop
+) -> dg.MaterializeResult[None]:
     """Search all light curves up to the end of the day for Extreme Scattering Events.
 
     Matched templates over epoch of minimum, width and depth; the threshold is measured for a given
@@ -159,15 +174,29 @@ def ese_candidates(context: dg.AssetExecutionContext, workshop: Workshop) -> Non
     walk of the source explains as well. Marks by people stay.
     """
     with told_to_dagster():
+        warnings: list[str] = []
+        rates: list[str] = []
 
         def find(key: str, day: int) -> Metadata:
             searched = find_candidates(
                 workshop, day, run_id=context.run.run_id, progress=log_progress(context)
             )
             context.log.info(f"{key}: {searched.words}")
+            warnings.extend(f"{key}: {warning}" for warning in searched.warnings)
+            if searched.alarms:
+                rates.append(f"{key}: {searched.alarms.words()}")
             return describe_candidates(searched, workshop.products.events.last_marks())
 
         _each_day(context, find)
+        return dg.MaterializeResult(
+            check_results=[
+                dg.AssetCheckResult(
+                    passed=not warnings,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    description="; ".join(warnings or rates[-1:]) or "no source was searched",
+                )
+            ]
+        )
 
 
 @_daily_asset([ese_candidates, dg.AssetDep(mosaic_60min, partition_mapping=_ALL)], "fits")

@@ -82,6 +82,9 @@ def variability(
                 "n_points": measured.n_points,
                 "facts": measured.table.facts,
                 "sources" if every else "variables": lines,
+                "threshold": searched.threshold,
+                "own_alarms": searched.alarms,
+                "warnings": searched.warnings,
                 "candidates": searched.candidates,
                 "not_searched": searched.unsearched,
             }
@@ -356,3 +359,5 @@ def print_candidates(
         [line(c) for c in found],
         title="Candidates for Extreme Scattering Events",
     )
+    for warning in sorted({c.parameters.threshold_warning for c in found} - {""}):
+        remark(f"warning: {warning}")

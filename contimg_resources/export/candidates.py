@@ -142,6 +142,8 @@ def _fit(dip: FittedDip) -> dict[str, Any]:
     return {
         **_numbers(dip),
         "template": dip.template,
+        "threshold_check": dip.threshold_check,
+        "threshold_warning": dip.threshold_warning,
         "baseline_mjy": finite(1e3 * dip.baseline_jy),
         "baseline_error_mjy": finite(1e3 * dip.baseline_error_jy),
         "template_mjd": tuple(mjd for mjd, _ in curve),

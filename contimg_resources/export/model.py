@@ -398,6 +398,14 @@ class CandidateItem(Part):
     end_mjd: float
     score: float
     threshold: float | None = None
+    threshold_check: str = Field(
+        "",
+        description="False alarms in 1000 source-years at the threshold on the sources' own light "
+        "curves, flipped and shuffled.",
+    )
+    threshold_warning: str = Field(
+        "", description="In what these are significantly more than accepted; empty if in nothing."
+    )
     template: str = ""
     depth: float | None = None
     depth_error: float | None = None

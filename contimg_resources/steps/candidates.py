@@ -14,6 +14,7 @@ from contimg_resources.steps.workshop import Workshop
 
 if TYPE_CHECKING:
     from contimg_resources.steps.added_light_curves import AddedSearch
+    from contimg_resources.variability.alarms import OwnAlarms
     from contimg_resources.variability.candidates import Rejected, Unsearched
     from contimg_resources.variability.model import LightCurves
 
@@ -32,10 +33,14 @@ class Searched:
     #: Sources that couldn't be searched, each with its reason.
     unsearched: "tuple[Unsearched, ...]"
     threshold: float  #: Score threshold of the search.
+    #: The check of the threshold on the sources' own light curves.
+    alarms: "OwnAlarms | None"
+    #: In what these have significantly more false alarms than accepted, of each added list, too.
+    warnings: tuple[str, ...]
     source_years: float  #: Searched source-years.
     n_sources: int  #: Searched sources.
-    #: Searched lists of added light curves; all of the above but the threshold includes their
-    #: results.
+    #: Searched lists of added light curves; all of the above but the threshold and its check
+    #: includes their results.
     added: "tuple[AddedSearch, ...]"
     failed_lists: dict[str, str]  #: Lists that couldn't be searched, each with its reason.
     words: str  #: Summary on one line.
@@ -118,6 +123,15 @@ def find_candidates(
         rejected=(*found.rejected, *(r for one in added for r in one.found.rejected)),
         unsearched=(*found.unsearched, *(u for one in added for u in one.found.unsearched)),
         threshold=found.threshold,
+        alarms=found.alarms,
+        warnings=tuple(
+            of_list + one.alarms.warning()
+            for of_list, one in (
+                ("", found),
+                *((f"list {one.facts.name}: ", one.found) for one in added),
+            )
+            if one.alarms and one.alarms.warning()
+        ),
         source_years=found.source_years + sum(one.found.source_years for one in added),
         n_sources=found.n_sources + sum(one.found.n_sources for one in added),
         added=added,

@@ -9,7 +9,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, count
 
 import numpy as np
@@ -21,6 +21,7 @@ from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.products.dips import DipEvidence, FittedDip
 from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.settings import EseSettings
+from contimg_resources.variability.alarms import OwnAlarms, measure_alarms
 from contimg_resources.variability.changes import OUTLYING, Evidence, Source, jumps_of
 from contimg_resources.variability.ese import (
     measure_threshold,
@@ -79,6 +80,8 @@ class Found:
     day_mjd: int  #: The light curves extend to the end of this UTC day, integer MJD.
     first_mjd: float  #: Begin of the searched days, MJD.
     unsearched: tuple[Unsearched, ...] = ()  #: Sources that can't be searched, by id.
+    #: The check of the threshold; None if the threshold was given.
+    alarms: OwnAlarms | None = None
 
     def words(self) -> str:
         """Return a summary in one line."""
@@ -90,6 +93,7 @@ class Found:
                 f"({self.source_years:.0f} source-years), threshold {self.threshold:.1f}",
                 *(f"{n} dips: {words}" for words, n in rejected),
                 *(f"{n} not searched: {reason}" for reason, n in unsearched),
+                *((self.alarms.warning() or self.alarms.words(),) if self.alarms else ()),
             ]
         )
 
@@ -153,6 +157,7 @@ def search_candidates(
         noises, log_posterior = noises.refitted(log_posterior, dips.gains)
     evidence = evidence_for(log_posterior, dips.gains[:, None])[:, 0]
     score = evidence - trials_of(dips.width_days)
+    is_measured = threshold is None
     if threshold is None:
         threshold = measure_threshold(
             logs,
@@ -166,23 +171,36 @@ def search_candidates(
     for candidate in known:
         if candidate.state is not CandidateState.WITHDRAWN and _has_baseline(candidate, first_mjd):
             places.setdefault(candidate.source_id, []).append(candidate)
+    sky = _Sky(curves, level_jy, flux, error, noises, settings, day_mjd, colour, places)
     # Beside a step or a flare, a dip has less evidence than without it.
     jumps = jumps_of(logs, noises.grid[log_posterior.argmax(axis=1), 2])
-    least = threshold * (1.0 if colour is None else _LEAST)
-    chosen = np.isin(curves.source_id, list(places)) | (score >= least)
-    chosen |= np.maximum.reduceat(jumps, logs.offsets[:-1]) > OUTLYING
-    sky = _Sky(curves, level_jy, flux, error, noises, settings, day_mjd, threshold, least, colour)
-    events: list[CandidateRecord | Rejected] = []
-    for index in np.flatnonzero(chosen):
-        source_id = str(curves.source_id[index])
-        try:
-            events += list(sky.events_of(int(index), places.get(source_id, ())))
-        except Exception as failure:  # an error in one source must not stop the others
-            reason = " ".join(str(failure).split())[:_LONGEST_REASON]
-            why[source_id] = f"{type(failure).__name__}: {reason}"
-    events.sort(key=lambda event: -event.score)
+    score[np.maximum.reduceat(jumps, logs.offsets[:-1]) > OUTLYING] = np.inf
+    events = sky.events(score, threshold, why)
+    alarms = None
+    if is_measured:
+        progress("searching the sources' own light curves, flipped and shuffled", 0.85)
+
+        def scores_in(made: LightCurves) -> Iterator[float]:
+            again = search_candidates(made, settings, day_mjd, threshold=threshold, noises=noises)
+            return (candidate.score for candidate in again.candidates)
+
+        alarms = measure_alarms(
+            curves,
+            logs,
+            noises,
+            log_posterior,
+            without=np.isin(curves.source_id, [event.source_id for event in events]),
+            flaring=np.isin(curves.source_id, list(sky.flaring)),
+            threshold=threshold,
+            accepted=settings.false_alarms,
+            search=scores_in,
+        )
+        if alarms.threshold > threshold:
+            events = sky.events(score, threshold := alarms.threshold, why)
     return Found(
-        candidates=tuple(e for e in events if isinstance(e, CandidateRecord)),
+        candidates=tuple(
+            _checked(e, alarms) for e in events if isinstance(e, CandidateRecord)
+        ),
         rejected=tuple(e for e in events if isinstance(e, Rejected)),
         threshold=threshold,
         source_years=source_years(logs.offsets, logs.mjd),
@@ -190,7 +208,17 @@ def search_candidates(
         day_mjd=day_mjd,
         first_mjd=first_mjd,
         unsearched=tuple(Unsearched(*one) for one in sorted(why.items())),
+        alarms=alarms,
     )
+
+
+def _checked(candidate: CandidateRecord, alarms: OwnAlarms | None) -> CandidateRecord:
+    if alarms is None:
+        return candidate
+    told = replace(
+        candidate.parameters, threshold_check=alarms.words(), threshold_warning=alarms.warning()
+    )
+    return replace(candidate, parameters=told)
 
 
 def _unsearchable(curves: LightCurves, settings: EseSettings) -> Iterator[tuple[int, str]]:
@@ -224,18 +252,38 @@ class _Sky:
     noises: Noises
     settings: EseSettings
     day_mjd: int
-    threshold: float
-    least: float
     colour: Callable[[str, DipFit], float] | None
+    places: dict[str, list[CandidateRecord]]  #: Known candidates by their source.
+    flaring: set[str] = field(default_factory=set)  #: Sources with steps or flares, so far.
 
-    def events_of(
-        self, index: int, known: Iterable[CandidateRecord]
+    def events(
+        self, score: Floats, threshold: float, why: dict[str, str]
+    ) -> list[CandidateRecord | Rejected]:
+        """Return all events and rejected dips, the best score first.
+
+        `score` is that of each source, shape (n_sources,); `why` gets the sources that fail.
+        """
+        least = threshold * (1.0 if self.colour is None else _LEAST)
+        chosen = np.isin(self.curves.source_id, list(self.places)) | (score >= least)
+        events: list[CandidateRecord | Rejected] = []
+        for index in np.flatnonzero(chosen):
+            try:
+                events += list(self._events_of(int(index), threshold, least))
+            except Exception as failure:  # an error in one source must not stop the others
+                reason = " ".join(str(failure).split())[:_LONGEST_REASON]
+                why[str(self.curves.source_id[index])] = f"{type(failure).__name__}: {reason}"
+        return sorted(events, key=lambda event: -event.score)
+
+    def _events_of(
+        self, index: int, threshold: float, least: float
     ) -> Iterator[CandidateRecord | Rejected]:
-        """Yield the events and the rejected dips of a source."""
         own, name = self.curves.of(index), str(self.curves.source_id[index])
         points = (self.curves.mid_mjd[own], self.flux[own], self.error[own])
         source = Source(*points, self.noises, self.settings)
-        source.find(self.least)
+        source.find(least)
+        if source.jumps:
+            self.flaring.add(name)
+        known = self.places.get(name, ())
         for candidate in known:
             source.fit_known(candidate)
         for fit in source.dips:
@@ -244,11 +292,11 @@ class _Sky:
                 evidence = evidence._replace(whole=evidence.whole + self.colour(name, fit))
             is_known = any(is_same(c, fit) for c in known)
             neighbours = self._neighbours(index, fit)
-            outcome = evidence.outcome(self.threshold * (_LEAST if is_known else 1.0))
+            outcome = evidence.outcome(threshold * (_LEAST if is_known else 1.0))
             if outcome is None and is_shared(neighbours, fit.depth):
                 outcome = Outcome.SHARED
             if outcome is None:
-                yield self._candidate(index, source, fit, evidence, neighbours)
+                yield self._candidate(index, source, fit, evidence, neighbours, threshold)
             else:
                 yield Rejected(name, fit.mid_mjd, fit.width_days, evidence.whole, outcome)
 
@@ -283,7 +331,13 @@ class _Sky:
         )
 
     def _candidate(
-        self, index: int, source: Source, fit: DipFit, evidence: Evidence, neighbours: DipEvidence
+        self,
+        index: int,
+        source: Source,
+        fit: DipFit,
+        evidence: Evidence,
+        neighbours: DipEvidence,
+        threshold: float,
     ) -> CandidateRecord:
         source_id, level_jy = str(self.curves.source_id[index]), float(self.level_jy[index])
         mjd, points, half = source.mjd, source.without(fit), fit.width_days / 2
@@ -318,7 +372,7 @@ class _Sky:
                 baseline_jy=level_jy * float(baseline[0]),
                 baseline_error_jy=level_jy * float(baseline_error[0]),
                 template=fit.shape.name,
-                threshold=self.threshold,
+                threshold=threshold,
                 reduced_chi2=float(np.sum(left**2) / max(1, len(left) - _FREE_PARAMETERS)),
                 n_in_dip=int(np.sum(np.abs(mjd - fit.mid_mjd) <= half)),
                 template_mjd=tuple(round(v, 4) for v in curve_mjd.tolist()),

@@ -176,6 +176,25 @@ def threshold_for(scores: Floats, years: float, false_alarms: float) -> float:
     return max(MIN_THRESHOLD, float(start + slope * np.log(n_tail / wanted)))
 
 
+def n_draws(curves: LogCurves) -> int:
+    """Return the number of light curves on which the threshold is measured."""
+    n, years = len(curves), source_years(curves.offsets, curves.mjd)
+    return int(np.clip(np.ceil(_DRAWN_YEARS / years * n), 1, _MOST_DRAWS * n)) if years > 0 else 0
+
+
+def varying(noises: Noises, log_posterior: Floats) -> tuple[Floats, Floats]:
+    """Return the log posterior without steady noises, and the probability that a source varies.
+
+    Shapes (n_sources, n) and (n_sources,).
+    """
+    from scipy.special import logsumexp
+
+    from contimg_resources.variability.ese_loops import SIGMA
+
+    varies = np.where(noises.grid[:, SIGMA] > 0, log_posterior, -np.inf)
+    return varies, np.exp(logsumexp(varies, axis=1) - logsumexp(log_posterior, axis=1))
+
+
 def measure_threshold(
     curves: LogCurves,
     noises: Noises,
@@ -190,19 +209,13 @@ def measure_threshold(
     light curve allows, and is searched like a light curve; so the number of trials and the
     uncertainty of the noises count.
     """
-    from scipy.special import logsumexp
-
-    from contimg_resources.variability.ese_loops import SIGMA
-
-    n, years = len(curves), source_years(curves.offsets, curves.mjd)
-    if years <= 0:
+    n_drawn = n_draws(curves)
+    if not n_drawn:
         return MIN_THRESHOLD
     # The seed is fixed, so the same light curves give the same threshold.
     random = np.random.default_rng(len(curves.mjd))
-    n_drawn = int(np.clip(np.ceil(_DRAWN_YEARS / years * n), 1, _MOST_DRAWS * n))
-    varies = np.where(noises.grid[:, SIGMA] > 0, log_posterior, -np.inf)
-    probability = np.exp(logsumexp(varies, axis=1) - logsumexp(log_posterior, axis=1))
-    order = random.choice(n, n_drawn, p=probability / probability.sum())
+    varies, probability = varying(noises, log_posterior)
+    order = random.choice(len(curves), n_drawn, p=probability / probability.sum())
     # The noise with the largest of log posterior plus Gumbel deviate is a draw of it.
     own = varies[order]
     noise = noises.grid[(own + random.gumbel(size=own.shape)).argmax(axis=1)]

@@ -332,3 +332,32 @@ def walks(offsets: Ints, mjd: Floats, sigma: Floats, tau: Floats, normal: Floats
             last = k * last + sigma[i] * np.sqrt(1.0 - k * k) * normal[i]
             values[i] = last
     return values
+
+
+@compiled(parallel=True)
+def recoloured(
+    offsets: Ints, mjd: Floats, values: Floats, error: Floats, noise: Floats, order: Ints
+) -> Floats:
+    """Return light curves whose innovations are those of the given ones in another order.
+
+    Innovations are over their standard deviation in the noise of their source, shape (n_sources,
+    3), the level subtracted; `order`, shape (n_points,), holds the indices of measurements, those
+    of each source in its own places.
+    """
+    made = np.empty(len(mjd))
+    for source in spread(len(offsets) - 1):
+        own = slice(offsets[source], offsets[source + 1])
+        kept, gains, inverses = _gains(mjd[own], error[own], noise[source])
+        by_1 = _solved(kept, gains, inverses, np.ones(len(kept)))
+        left = values[own] - np.sum(by_1 * values[own]) / by_1.sum()
+        state = 0.0
+        for i in range(len(kept)):
+            ahead = kept[i] * state
+            state = ahead + gains[i] * (left[i] - ahead)
+            left[i] = (left[i] - ahead) * np.sqrt(inverses[i])
+        state = 0.0
+        for i in range(len(kept)):
+            surprise = left[order[own.start + i] - own.start] / np.sqrt(inverses[i])
+            made[own.start + i] = kept[i] * state + surprise
+            state = kept[i] * state + gains[i] * surprise
+    return made

@@ -116,6 +116,15 @@ def log_curves(
     return LogCurves(offsets, mjd, np.log(smooth) + (flux - smooth) / smooth, error / smooth)
 
 
+def flux_of(curves: LogCurves) -> tuple[Floats, Floats]:
+    """Return relative flux densities and their errors with these logarithms: see `log_curves`."""
+    from contimg_resources.variability.ese_loops import smoothed
+
+    linear = np.exp(curves.values)
+    smooth = smoothed(curves.offsets, curves.mjd, linear, curves.error * linear)
+    return smooth * (1.0 + curves.values - np.log(smooth)), smooth * curves.error
+
+
 def relative(curves: LightCurves) -> tuple[Floats, Floats, Floats]:
     """Return the levels of sources, and flux densities and errors relative to them.
 

@@ -78,6 +78,7 @@ function factsOf(c) {
     fact("Source", el("a", { class: "id", href: curveOf(c.source_id) }, c.source_id)),
     fact("RA, Dec (ICRS)", position(c.ra_deg, c.dec_deg)),
     fact("Score", `${digits(c.score)}${over}`),
+    ...(c.threshold_check ? [fact("Check of the threshold", c.threshold_warning ? el("strong", {}, `Warning: ${c.threshold_warning}`) : c.threshold_check)] : []),
     fact("Depth", withError(c.depth, c.depth_error)),
     fact("Width", withError(c.width_days, c.width_error_days, " days")),
     fact("Epoch of minimum", `${utcText(c.mid_mjd)} UTC, MJD ${withError(c.mid_mjd, c.mid_error_days)}`),
