@@ -16,6 +16,7 @@ from benchmarks.skies import Sky, any_shape, with_lenses
 from contimg_resources.products.events import CandidateRecord
 from contimg_resources.settings import EseSettings
 from contimg_resources.simulation.light_curves import Event
+from contimg_resources.variability.alarms import OwnAlarms
 from contimg_resources.variability.candidates import Rejected, search_candidates
 
 _Dip = TypeVar("_Dip", CandidateRecord, Rejected)
@@ -74,6 +75,7 @@ class OnSky:
     source_years: float  #: Total observed time of the sources without events, years.
     n_alarms: int  #: Candidates in these.
     n_rejected: int  #: Rejected dips above the threshold in these.
+    own_alarms: OwnAlarms | None  #: The check of the threshold on these.
     cells: tuple[Cell, ...]  #: Kinds of events.
     #: Events of the ideal observer that the search missed, by the reason.
     missed: dict[str, int]
@@ -164,6 +166,7 @@ def measure_sky(
         noise.source_years,
         len(noise.candidates),
         len(noise.rejected),
+        noise.alarms,
         tuple(cells),
         dict(missed),
         time.process_time() - began_s,

@@ -32,6 +32,10 @@ _EPOCH_HEADINGS = (
     *("epochs", "skies", "found", "by the informed search", "by the ideal observer"),
     *("found / informed", "found / ideal"),
 )
+_OWN_HEADINGS = (
+    *("sources", "false alarms without events", "flipped", "shuffled", "sources with flares"),
+    *("skies with a warning", "thresholds raised"),
+)
 
 
 def goal_rows(report: EventsReport) -> list[tuple[str, str, str, str]]:
@@ -210,6 +214,27 @@ def _kind_rows(skies: Sequence[OnSky]) -> list[tuple[str, ...]]:
     ]
 
 
+def _own_alarm_rows(skies: Sequence[OnSky]) -> list[tuple[str, ...]]:
+    """Return false alarms on flipped and shuffled light curves, a line for each population."""
+    rows = []
+    for name in _by_sources(skies):
+        own = [s for s in skies if s.sky.population.name == name]
+        checks = [s.own_alarms for s in own if s.own_alarms is not None]
+        told = [(sum(s.n_alarms for s in own), sum(s.source_years for s in own))]
+        for every in ([c.flipped for c in checks], [c.shuffled for c in checks]):
+            told.append((sum(a.n for a in every), sum(a.source_years for a in every)))
+        rows.append(
+            (
+                name,
+                *(f"{1000 * n / max(years, 1e-9):.1f} ({n} in {years:.0f})" for n, years in told),
+                f"{sum(c.n_flaring for c in checks)}",
+                f"{sum(bool(c.warning()) for c in checks)} of {len(own)}",
+                f"{sum(c.threshold > c.measured for c in checks)}",
+            )
+        )
+    return rows
+
+
 def _missed_rows(skies: Sequence[OnSky]) -> list[tuple[str, ...]]:
     """Return how many events of the ideal observer were missed, a line for each reason."""
     missed: dict[str, Counter[str]] = {}
@@ -318,8 +343,15 @@ def events_page(report: EventsReport) -> str:
         "ideal observer is allowed as many false alarms there as in variable sources.",
         "",
         "Errors with heavy tails and bad measurements can have more false alarms, too: [the "
-        "description of the search](variability.md) has the figures, and the reason for which the "
-        "threshold isn't measured on the sources' own innovations.",
+        "description of the search](variability.md) has the figures.",
+        "",
+        "## The check of the threshold",
+        "",
+        "Each search counts the false alarms in the sources' own light curves, mirrored (without "
+        "sources with known flares or steps) and with shuffled innovations: see [the description "
+        "of the search](variability.md). Number in 1000 source-years, and number in source-years:",
+        "",
+        *markdown_table(_OWN_HEADINGS, _own_alarm_rows(report.skies)),
         "",
     ]
     lines += [

@@ -74,6 +74,8 @@ def _text(candidate: CandidateRecord, dashboard_url: str | None) -> str:
         ),
         f"Score: {candidate.score:.1f}; threshold: {_number(found.threshold)}",
     ]
+    if found.threshold_warning:
+        lines.append(f"Warning: {found.threshold_warning}")
     if url := card_url(candidate.id, dashboard_url):
         lines.append(url)
     return "\n".join(lines)

@@ -16,6 +16,7 @@ curves may have another distribution, so two kinds of curves are made of each:
   outlier together with the measurements after it: alone, it would become a walk, which lasts.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -47,15 +48,17 @@ class Alarms(NamedTuple):
 
     @property
     def rate(self) -> float:
-        """Return the number in 1000 source-years; 0 without any curve."""
-        return 1000.0 * self.n / max(self.source_years, 1e-9)
+        """Return the number in 1000 source-years; NaN without any curve."""
+        return 1000.0 * self.n / self.source_years if self.source_years else math.nan
 
     @property
     def interval(self) -> tuple[float, float]:
         """Return the 90 % interval of the rate, of a Poisson process (Garwood 1936)."""
         from scipy.special import gammaincinv
 
-        tail, per_year = 0.5 * (1.0 - _CONFIDENCE), 1000.0 / max(self.source_years, 1e-9)
+        if not self.source_years:
+            return math.nan, math.nan
+        tail, per_year = 0.5 * (1.0 - _CONFIDENCE), 1000.0 / self.source_years
         low = gammaincinv(self.n, tail) if self.n else 0.0
         return float(low * per_year), float(gammaincinv(self.n + 1, 1.0 - tail) * per_year)
 
@@ -128,6 +131,8 @@ class OwnAlarms:
 
 
 def _in_words(alarms: Alarms) -> str:
+    if not alarms.source_years:
+        return "unknown (no such source)"
     low, high = alarms.interval
     return f"{alarms.rate:.1f} ({low:.1f} to {high:.1f})"
 

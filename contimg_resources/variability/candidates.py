@@ -177,7 +177,7 @@ def search_candidates(
     score[np.maximum.reduceat(jumps, logs.offsets[:-1]) > OUTLYING] = np.inf
     events = sky.events(score, threshold, why)
     alarms = None
-    if is_measured:
+    if is_measured and len(curves):
         progress("searching the sources' own light curves, flipped and shuffled", 0.85)
 
         def scores_in(made: LightCurves) -> Iterator[float]:

@@ -55,6 +55,7 @@ function list(candidates) {
   }
   draw();
   const set = (name) => (value) => { chosen[name] = value; draw(); };
+  const warnings = new Set(candidates.filter((c) => c.state !== "withdrawn" && c.threshold_warning).map((c) => c.threshold_warning));
   const states = [...new Set(["in progress", "complete", "recurring", "withdrawn", ...candidates.map((c) => c.state)])];
   return [
     el(
@@ -63,6 +64,7 @@ function list(candidates) {
       choice("candidates-state", "State", [["", "any"], ...states.map((s) => [s, s])], chosen.state, set("state")),
       choice("candidates-mark", "Mark", [["", "any"], ["none", "not marked"], ...MARKS.map((m) => [m, m])], chosen.mark, set("mark")),
     ),
+    ...[...warnings].map((w) => el("p", { class: "message warn" }, `Warning: ${w}.`)),
     said,
     place,
   ];
