@@ -198,9 +198,7 @@ def search_candidates(
         if alarms.threshold > threshold:
             events = sky.events(score, threshold := alarms.threshold, why)
     return Found(
-        candidates=tuple(
-            _checked(e, alarms) for e in events if isinstance(e, CandidateRecord)
-        ),
+        candidates=tuple(_checked(e, alarms) for e in events if isinstance(e, CandidateRecord)),
         rejected=tuple(e for e in events if isinstance(e, Rejected)),
         threshold=threshold,
         source_years=source_years(logs.offsets, logs.mjd),
