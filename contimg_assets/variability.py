@@ -1,6 +1,6 @@
 """Daily assets of variability, from light curves to the cards of candidates; their schedule."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import dagster as dg
@@ -166,7 +166,7 @@ def variability(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
 @uses("settings", "products")
 def ese_candidates(
     context: dg.AssetExecutionContext, workshop: Workshop
-) -> dg.MaterializeResult[None]:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Search all light curves up to the end of the day for Extreme Scattering Events.
 
     Matched templates over epoch of minimum, width and depth; the threshold is measured for a given
@@ -188,7 +188,7 @@ def ese_candidates(
             return describe_candidates(searched, workshop.products.events.last_marks())
 
         _each_day(context, find)
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             check_results=[
                 dg.AssetCheckResult(
                     passed=not warnings,

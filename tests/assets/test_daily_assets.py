@@ -1,6 +1,7 @@
 """The daily assets as Dagster runs them: a range in one run, what each page shows."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from contimg_assets.variability import (
 )
 from contimg_resources.settings import Settings
 from contimg_resources.simulation.light_curves import Event, Watch, steady_light_curves, with_events
+from contimg_resources.steps.candidates import Searched, find_candidates
 from contimg_resources.steps.workshop import Workshop
 from tests.assets.parts import parts_of
 from tests.steps.test_variability import SHAPE, START, put_epoch, put_light_curves
@@ -96,6 +98,8 @@ def test_candidates_are_shown_with_their_cards(
     assert plane["variables"].records[0].data["source"] == curves.source_id[7]
     found = told["ese_candidates"]["2025-07-19"]
     assert (found["n_candidates"], found["n_new"]) == (1, 1)
+    assert "flipped" in found["own_alarms"]
+    assert candidate.parameters.threshold_check == found["own_alarms"]
     assert found["candidates"].records[0].data["state"] == "complete"
     cards = told["candidate_cards"]["2025-07-19"]
     assert (cards["n_cards"], cards["n_failed"]) == (1, 0)
@@ -109,6 +113,30 @@ def test_candidates_are_shown_with_their_cards(
     directory = workshop.settings.export_dir
     assert (directory / "index.json").is_file()
     assert (directory / "index.html").is_file(), "any web server can show it"
+
+
+def test_more_false_alarms_on_the_own_curves_are_a_warning_not_a_failure(
+    workshop: Workshop, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(*asked: Any, **named: Any) -> Searched:
+        return replace(find_candidates(*asked, **named), warnings=("too many when shuffled",))
+
+    def checked() -> Any:
+        result = dg.materialize(
+            [ese_candidates],
+            resources=parts_of(workshop),
+            instance=instance,
+            partition_key="2025-07-19",
+        )
+        assert result.success
+        return result.get_asset_check_evaluations()[0]
+
+    assert checked().passed
+    monkeypatch.setattr("contimg_assets.variability.find_candidates", found)
+    check = checked()
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert check.description == "2025-07-19: too many when shuffled"
+    assert check.partition == "2025-07-19"
 
 
 def test_nothing_measured_is_no_failure(workshop: Workshop, instance: dg.DagsterInstance) -> None:
