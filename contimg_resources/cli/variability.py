@@ -83,7 +83,7 @@ def variability(
                 "facts": measured.table.facts,
                 "sources" if every else "variables": lines,
                 "threshold": searched.threshold,
-                "own_alarms": searched.alarms,
+                "threshold_check": searched.alarms.words() if searched.alarms else "",
                 "warnings": searched.warnings,
                 "candidates": searched.candidates,
                 "not_searched": searched.unsearched,

@@ -27,8 +27,9 @@ class FittedDip:
     baseline_error_jy: Number = math.nan
     template: Text = ""  #: Name of the fitted shape; empty if not known.
     threshold: Number = math.nan  #: Minimum score of the search.
-    #: `threshold_check`, `threshold_warning`: Rates of false alarms at the threshold on the sources'
-    #: own light curves, and in what they are significantly larger than accepted; empty if unknown.
+    #: `threshold_check`, `threshold_warning`: Rates of false alarms at the threshold on the own
+    #: light curves of the sources, and in what they are significantly larger than accepted; empty
+    #: if unknown.
     threshold_check: Text = ""
     threshold_warning: Text = ""
     reduced_chi2: Number = math.nan  #: Reduced chi2 of the measurements within two widths.

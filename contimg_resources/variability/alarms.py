@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from contimg_resources.core.arrays import Bools, Floats, Ints
-from contimg_resources.variability.ese import n_draws, varying
+from contimg_resources.variability.ese import n_draws, source_years, varying
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.noise import LogCurves, Noises, flux_of
 
@@ -152,7 +152,7 @@ def measure_alarms(
     """Check a threshold on the sources' own light curves.
 
     Sources are chosen in proportion to the probability that they vary intrinsically, as for the
-    threshold. `without` are the sources with dips above it; `flaring` those with known flares or
+    threshold. `without` are the sources with candidates; `flaring` those with known flares or
     steps, which would be dips and steps in flipped light curves; shape (n_sources,). `search`
     returns the scores of the candidates in light curves. `accepted` is the number of false alarms
     in 1000 source-years.
@@ -161,8 +161,6 @@ def measure_alarms(
     at which an exponential tail of their scores has the accepted rate. Flipped light curves don't
     raise it: a maximum that lasts isn't a dip.
     """
-    from contimg_resources.variability.ese import source_years
-
     random = np.random.default_rng(len(logs.mjd))
     _, probability = varying(noises, log_posterior)
     most = (len(logs) + n_draws(logs)) // (2 * _SHARE)

@@ -189,7 +189,9 @@ def search_candidates(
             logs,
             noises,
             log_posterior,
-            without=np.isin(curves.source_id, [event.source_id for event in events]),
+            without=np.isin(
+                curves.source_id, [e.source_id for e in events if isinstance(e, CandidateRecord)]
+            ),
             flaring=np.isin(curves.source_id, list(sky.flaring)),
             threshold=threshold,
             accepted=settings.false_alarms,

@@ -132,7 +132,7 @@ def flux_of(curves: LogCurves) -> tuple[Floats, Floats]:
     """Return relative flux densities and their errors with these logarithms: see `log_curves`."""
     from contimg_resources.variability.ese_loops import smoothed
 
-    linear = np.exp(curves.values)
+    linear = np.exp(np.clip(curves.values, -50.0, 50.0))
     smooth = smoothed(curves.offsets, curves.mjd, linear, curves.error * linear)
     return smooth * (1.0 + curves.values - np.log(smooth)), smooth * curves.error
 

@@ -30,9 +30,10 @@ def test_a_candidate_is_told_with_what_a_person_asks_first() -> None:
         assert words in alert.text
     assert "Warning" not in alert.text
     low = FittedDip(threshold_warning="the threshold is too low")
-    assert "Warning: the threshold is too low" in candidate_alerts(
-        [make_candidate(parameters=low)], {}
-    )[0].text
+    assert (
+        "Warning: the threshold is too low"
+        in candidate_alerts([make_candidate(parameters=low)], {})[0].text
+    )
     (without,) = candidate_alerts([make_candidate(parameters=FittedDip())], {})
     assert "Depth: unknown; width: unknown" in without.text
     assert "http" not in without.text

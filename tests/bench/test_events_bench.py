@@ -38,6 +38,11 @@ def test_it_counts_and_writes_its_page(tmp_path: Path, monkeypatch: pytest.Monke
     assert int(found) >= 3
     assert int(ideal) >= 3
     assert "| like real AGN | 1 | 5 | 200 |" in text
+    check = text.split("## The check of the threshold")[1].split("| like real AGN | ")[1]
+    of_all, flipped, shuffled, *_ = check.split(" | ")
+    assert " in 6)" in of_all
+    assert " in " in flipped
+    assert " in " in shuffled
 
     # A run that was stopped continues with the finished parts.
     monkeypatch.setattr(events, "measure_sky", None)
