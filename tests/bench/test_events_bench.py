@@ -40,7 +40,7 @@ def test_it_counts_and_writes_its_page(tmp_path: Path, monkeypatch: pytest.Monke
     assert "| like real AGN | 1 | 5 | 200 |" in text
     check = text.split("## The check of the threshold")[1].split("| like real AGN | ")[1]
     of_all, flipped, shuffled, *_ = check.split(" | ")
-    assert " in 6)" in of_all
+    assert " in 7)" in of_all
     assert " in " in flipped
     assert " in " in shuffled
 
