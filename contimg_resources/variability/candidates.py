@@ -268,15 +268,16 @@ class _Sky:
         events: list[CandidateRecord | Rejected] = []
         for index in np.flatnonzero(chosen):
             try:
-                events += list(self._events_of(int(index), threshold, least))
+                events += list(self.events_of(int(index), threshold, least))
             except Exception as failure:  # an error in one source must not stop the others
                 reason = " ".join(str(failure).split())[:_LONGEST_REASON]
                 why[str(self.curves.source_id[index])] = f"{type(failure).__name__}: {reason}"
         return sorted(events, key=lambda event: -event.score)
 
-    def _events_of(
+    def events_of(
         self, index: int, threshold: float, least: float
     ) -> Iterator[CandidateRecord | Rejected]:
+        """Yield the events and the rejected dips of a source."""
         own, name = self.curves.of(index), str(self.curves.source_id[index])
         points = (self.curves.mid_mjd[own], self.flux[own], self.error[own])
         source = Source(*points, self.noises, self.settings)
