@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.cluster_curves import CurveCosts
+from benchmarks.cluster_curves import EARLY_SOURCES, FULL_DAYS, CurveCosts
 from benchmarks.cluster_stores import StoreCosts
 from benchmarks.cluster_workers import Throughput
 from benchmarks.platform_years import Cost
@@ -76,6 +76,7 @@ def worker_rows(workers: Sequence[Throughput]) -> tuple[tuple[str, ...], list[tu
         "runs at once",
         "runs",
         "took (s)",
+        "all began after (s)",
         "of the ideal",
         "between two runs (s)",
         "load",
@@ -86,6 +87,7 @@ def worker_rows(workers: Sequence[Throughput]) -> tuple[tuple[str, ...], list[tu
             str(w.n_workers),
             str(w.n_runs),
             f"{w.took_s:.0f}",
+            f"{w.ramp_s:.0f}",
             f"{100 * w.share:.0f} %",
             f"{w.between_s:.2f}",
             f"{w.load:.0f}",
@@ -188,7 +190,8 @@ def cluster_page(report: ClusterReport, picture: str) -> str:
             "",
             f"Each run is one of Dagster's, in Celery's worker, and waits for {first.run_s:g} s; "
             "the time in between is what queue, launcher and worker need. The ideal are workers "
-            "that lose no time, from the beginning of the first run to the end of the last. "
+            "that lose no time; it is compared from when as many runs have begun as can run at "
+            "once, all of which are started together, to the start of the last run. "
             "All workers share the cores with Postgres, Redis, the control plane; on hosts of "
             "their own they have more. The load is that of the whole machine, with other work.",
             "",
@@ -200,7 +203,10 @@ def cluster_page(report: ClusterReport, picture: str) -> str:
             "## Light curves of ten years",
             "",
             "Measurements in Parquet files, one epoch a day, compacted into files sorted by "
-            "source; sources x epochs:",
+            f"source; sources x epochs. The last {FULL_DAYS} days have all sources, earlier days "
+            f"at most {EARLY_SOURCES:,} of them: a light curve reads one part of each compacted "
+            "file, and these parts have as many rows as with all sources. The light curves are of "
+            "sources that every day has.",
             "",
             *markdown_table(*curve_rows(report.curves)),
         ]

@@ -299,23 +299,27 @@ def _multiply(url: str, name: str, keys: tuple[str, ...], run_id: str) -> None:
     from benchmarks.years import chunks
 
     engine = sa.create_engine(url)
+    others = sa.Table(
+        "bench_keys",
+        sa.MetaData(),
+        sa.Column("key", sa.Text),
+        sa.Column("run", sa.Text),
+        prefixes=["TEMPORARY"],
+    )
     with engine.begin() as connection:
         table = sa.Table(name, sa.MetaData(), autoload_with=connection)
-        columns = [column for column in table.columns if column.name != "id"]
-        rows = [row._asdict() for row in connection.execute(sa.select(*columns))]
+        others.create(connection)
         for some in chunks(keys[1:]):
-            connection.execute(
-                sa.insert(table),
-                [
-                    {
-                        # The same run for a key in every table.
-                        column: _of(value, keys[0], key, run_id, _run_of(key))
-                        for column, value in row.items()
-                    }
-                    for key in some
-                    for row in rows
-                ],
-            )
+            # The same run for a key in every table.
+            rows = [{"key": key, "run": _run_of(key)} for key in some]
+            connection.execute(sa.insert(others), rows)
+        columns = {c.name: c for c in table.columns if c.name != "id"}
+        values = [
+            _of(c, keys[0], run_id, others) if isinstance(c.type, sa.String) else c
+            for c in columns.values()
+        ]
+        query = sa.select(*values).join_from(table, others, sa.true()).order_by(others.c.key)
+        connection.execute(sa.insert(table).from_select(list(columns), query))
     engine.dispose()
 
 
@@ -323,7 +327,9 @@ def _run_of(key: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, key))
 
 
-def _of(value: Any, first: str, key: str, run_id: str, other: str) -> Any:
-    if not isinstance(value, str):
-        return value
-    return value.replace(first, key).replace(run_id, other) if run_id else value.replace(first, key)
+def _of(column: Any, first: str, run_id: str, others: Any) -> Any:
+    """Return the SQL expression of a text column for another key."""
+    import sqlalchemy as sa
+
+    value = sa.func.replace(column, first, others.c.key)
+    return sa.func.replace(value, run_id, others.c.run) if run_id else value
