@@ -63,9 +63,7 @@ class KnownSignatures(PartOfStore):
         found: dict[str, tuple[str, str]] = {}
         for start in range(0, len(paths), PATHS_PER_QUERY):
             some = query.where(mine.path.in_(paths[start : start + PATHS_PER_QUERY]))
-            found |= self._database.all(
-                some, lambda row: (str(row.path), (row.key, row.signature))
-            )
+            found |= self._database.all(some, lambda row: (str(row.path), (row.key, row.signature)))
         return found
 
     def _last_event(self) -> _Event | None:
@@ -82,7 +80,7 @@ class KnownSignatures(PartOfStore):
             return None
         mine = observation_events.c
         query = sa.select(mine.id, mine.key, mine.at_mjd).where(mine.id >= since[0])
-        events = self._database.all(query.order_by(mine.id), lambda row: tuple(row))
+        events = self._database.all(query.order_by(mine.id), tuple)
         if not events or events[0] != since:
             return None
         return {key for _, key, _ in events[1:]}

@@ -128,6 +128,7 @@ def test_a_repetition_is_not_taken_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dagster gives it the tags of the run that it repeats, whose worker may be lost."""
     import dagster as dg
 
+    monkeypatch.setenv("CONTIMG_CLUSTER__BROKER_URL", "redis://127.0.0.1:1/0")
     from contimg_assets.celery_app import HOST_TAG, WORKER_TAG
     from contimg_assets.cluster import Coordinator
 

@@ -74,9 +74,7 @@ def test_what_others_change_is_seen(store: ProductsStore, address: str, tmp_path
     elsewhere.close()
 
 
-def test_a_restored_store_is_asked_for_everything(
-    store: ProductsStore, tmp_path: Path
-) -> None:
+def test_a_restored_store_is_asked_for_everything(store: ProductsStore, tmp_path: Path) -> None:
     made = [make_observation(tmp_path / f"{i}.ms", MJD + 0.01 * i) for i in range(3)]
     paths = [str(o.path) for o in made]
     for observation in made:
