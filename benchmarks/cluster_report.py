@@ -169,7 +169,7 @@ def cluster_page(report: ClusterReport, picture: str) -> str:
             "## Ten years of observations in Postgres",
             "",
             f"Both stores are in Postgres with its default settings, with {n_sets:,} active "
-            "caltable sets; the observations are simulated, and the MS of the latest 90 days are in "
+            "caltable sets; the observations are simulated, the MS of the latest 90 days are in "
             "the MS directory. Each sensor is evaluated alone, in a fresh process: its first ticks "
             "query all MS of the directory and check all days for stale products. A tick in "
             "Dagster, beside those of the other sensors, and Dagster's pages are measured with its "
