@@ -65,7 +65,7 @@ bench-sky: env ## Measure mosaics, photometry and catalogues (some minutes); wri
 bench-ese: env ## Measure the search for events (20 minutes; ARGS=--quick: 4); writes its page.
 	$(BIN)/contimg bench-ese --page docs/ese-benchmarks.md $(ARGS)
 
-bench-cluster: env ## A million observations in Postgres, workers, light curves; writes its page.
+bench-cluster: env ## A million observations in Postgres, workers, light curves (20 minutes); writes its page.
 	$(BIN)/contimg bench-cluster --page docs/cluster-benchmarks.md $(ARGS)
 
 bench-real: env ## Skies as unkind as the real one, beside plain CASA and WSClean; writes its page.

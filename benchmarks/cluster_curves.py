@@ -11,6 +11,13 @@ from pathlib import Path
 from benchmarks.fresh import in_fresh_process
 from benchmarks.sky_questions import Year, ask_light_curves, fill_year, sort_year
 from contimg_resources.casa import Progress
+from contimg_resources.photometry.copies import PERIOD_DAYS
+from contimg_resources.photometry.long_copies import PERIODS, ROWS_IN_PART
+
+#: Days with all sources, the last ones: those of a long copy. Ten years of all would be 150 GB.
+FULL_DAYS = PERIODS * PERIOD_DAYS
+#: Sources of earlier days: their long copies have one part, with as many rows as one of many.
+EARLY_SOURCES = -(-ROWS_IN_PART // FULL_DAYS)
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,13 @@ def measure_curves(
     directory: Path, n_sources: int, n_epochs: int, progress: Progress
 ) -> CurveCosts:
     """Return the cost of light curves with one epoch a day."""
-    year = Year(directory / "photometry", n_epochs, n_sources)
+    year = Year(
+        directory / "photometry",
+        n_epochs,
+        n_sources,
+        full_days=FULL_DAYS,
+        every=max(1, n_sources // EARLY_SOURCES),
+    )
     progress(f"simulating {n_epochs} epochs of {n_sources} sources", None)
     in_fresh_process(fill_year, year)
     progress("compacting", None)

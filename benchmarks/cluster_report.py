@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.cluster_curves import CurveCosts
+from benchmarks.cluster_curves import EARLY_SOURCES, FULL_DAYS, CurveCosts
 from benchmarks.cluster_stores import StoreCosts
 from benchmarks.cluster_workers import Throughput
 from benchmarks.platform_years import Cost
@@ -76,6 +76,7 @@ def worker_rows(workers: Sequence[Throughput]) -> tuple[tuple[str, ...], list[tu
         "runs at once",
         "runs",
         "took (s)",
+        "all began after (s)",
         "of the ideal",
         "between two runs (s)",
         "load",
@@ -86,6 +87,7 @@ def worker_rows(workers: Sequence[Throughput]) -> tuple[tuple[str, ...], list[tu
             str(w.n_workers),
             str(w.n_runs),
             f"{w.took_s:.0f}",
+            f"{w.ramp_s:.0f}",
             f"{100 * w.share:.0f} %",
             f"{w.between_s:.2f}",
             f"{w.load:.0f}",
@@ -129,7 +131,7 @@ def draw_cluster(report: ClusterReport, png: Path) -> None:
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     sizes = [s.n_observations for s in report.stores]
-    for name in dict.fromkeys(c.name for s in report.stores for c in s.costs):
+    for name in dict.fromkeys(c.name for s in report.stores for c in s.costs if c.goal_s):
         points = [
             (n, c.seconds)
             for n, s in zip(sizes, report.stores, strict=True)
@@ -167,9 +169,12 @@ def cluster_page(report: ClusterReport, picture: str) -> str:
             "## Ten years of observations in Postgres",
             "",
             f"Both stores are in Postgres with its default settings, with {n_sets:,} active "
-            "caltable sets; the observations are simulated. A tick of the sensor and the pages of "
-            "Dagster are measured with Dagster's storage in Postgres and the window of keys "
-            "(`retention.partition_days`), at the smallest and the largest size. Times are by the "
+            "caltable sets; the observations are simulated, the MS of the latest 90 days are in "
+            "the MS directory. Each sensor is evaluated alone, in a fresh process: its first ticks "
+            "query all MS of the directory and check all days for stale products. A tick in "
+            "Dagster, beside those of the other sensors, and Dagster's pages are measured with its "
+            "storage in Postgres and the window of keys (`retention.partition_days`), at the "
+            "smallest and the largest size, after these first ticks. Times are by the "
             "clock; in parentheses is the processor time of client and server, which other work on "
             "the machine changes less. With a load above the number of cores queries wait for "
             "their turn.",
@@ -188,7 +193,8 @@ def cluster_page(report: ClusterReport, picture: str) -> str:
             "",
             f"Each run is one of Dagster's, in Celery's worker, and waits for {first.run_s:g} s; "
             "the time in between is what queue, launcher and worker need. The ideal are workers "
-            "that lose no time, from the beginning of the first run to the end of the last. "
+            "that lose no time; it is compared from when as many runs have begun as can run at "
+            "once, all of which are started together, to the start of the last run. "
             "All workers share the cores with Postgres, Redis, the control plane; on hosts of "
             "their own they have more. The load is that of the whole machine, with other work.",
             "",
@@ -200,7 +206,10 @@ def cluster_page(report: ClusterReport, picture: str) -> str:
             "## Light curves of ten years",
             "",
             "Measurements in Parquet files, one epoch a day, compacted into files sorted by "
-            "source; sources x epochs:",
+            f"source; sources x epochs. The last {FULL_DAYS} days have all sources, earlier days "
+            f"at most {EARLY_SOURCES:,} of them: a light curve reads one part of each compacted "
+            "file, and these parts have as many rows as with all sources. The light curves are of "
+            "sources that every day has.",
             "",
             *markdown_table(*curve_rows(report.curves)),
         ]

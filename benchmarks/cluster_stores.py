@@ -6,13 +6,15 @@ Belongs here: filling them step by step, and timing queries at each size. Doesn'
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from benchmarks.cluster_ticks import Meter, tick_costs
+from benchmarks.fresh import in_fresh_process
 from benchmarks.platform_years import (
     ASKED_STATUS,
     LOOK_UP,
@@ -24,7 +26,7 @@ from benchmarks.platform_years import (
     look_up_s,
     status_s,
 )
-from benchmarks.years import REPEATS, Filled, block_days, fill_stores, prepend, timed
+from benchmarks.years import REPEATS, Filled, block_days, fill_stores, leave_ids, prepend, timed
 from contimg_resources.casa import Progress
 from contimg_resources.cli.platform import dagster_home, free_port
 from contimg_resources.core.times import mjd_day
@@ -76,6 +78,7 @@ def measure_stores(
         days = blocks[-1] * (block * 309.24 / 86_400 + 2)
         progress("filling the first block", None)
         began_s = time.monotonic()
+        leave_ids(workshop, (blocks[-1] - 1) * block)
         filled = fill_stores(workshop, block, int(days) * _SETS_A_DAY)
         if with_platform:
             fill_dagster(settings, filled, dagster_home() / "cluster", dagster_url, dagster_url)
@@ -87,6 +90,9 @@ def measure_stores(
             fill_s = time.monotonic() - began_s
             progress(f"timing queries of {n_blocks * block} observations", None)
             costs = [*_costs_of_stores(workshop, filled, n_blocks)]
+            if with_platform:
+                progress("timing ticks of the sensors", None)
+                costs += in_fresh_process(tick_costs, settings.products_address)
             if with_platform and n_blocks in (blocks[0], blocks[-1]):
                 progress("timing queries of the platform", None)
                 costs += costs_of_platform(settings, filled, cluster=True)
@@ -117,6 +123,8 @@ def servers(directory: Path) -> Iterator[tuple[Settings, str]]:
                 "CONTIMG_REGISTRY_URL": url,
                 "CONTIMG_PRODUCTS_URL": url,
                 "CONTIMG_CLUSTER__DAGSTER_URL": dagster_url,
+                "CONTIMG_RETENTION__PAUSE_BELOW_GB": "0",
+                "DAGSTER_HOME": str(dagster_home() / "cluster"),
                 "CONTIMG_CLUSTER__BROKER_URL": f"redis://:{PASSWORD}@127.0.0.1:{broker.port}/0",
             }
             yield Settings(), dagster_url
@@ -129,7 +137,7 @@ def servers(directory: Path) -> Iterator[tuple[Settings, str]]:
 def _costs_of_stores(workshop: Workshop, filled: Filled, n_blocks: int) -> Iterator[Cost]:
     shifts = range(0, n_blocks * block_days(filled), block_days(filled))
     every = [f"{float(key) - shift:.5f}" for shift in shifts for key in filled.keys[::50]]
-    cost = _Meter(workshop).cost
+    cost = Meter(workshop.products).cost
     # The layout is read from the first.
     keys = [filled.keys[0], *every]
     yield cost(LOOK_UP, 2e-3, lambda: look_up_s(workshop, keys), LOOK_UPS)
@@ -180,33 +188,6 @@ def _costs_of_stores(workshop: Workshop, filled: Filled, n_blocks: int) -> Itera
         assert export_dashboard(workshop, recorded=False).counts
 
     yield cost("export of the last 90 days", 10.0, lambda: timed(export, 1))
-
-
-class _Meter:
-    """Measures the processor time of queries: of this process, its children and the server."""
-
-    def __init__(self, workshop: Workshop) -> None:
-        with workshop.products.read() as connection:
-            told = connection.scalar(sa.text("SELECT pg_read_file('postmaster.pid')"))
-        self._server = int(str(told).split()[0])
-
-    def cost(
-        self, name: str, goal_s: float | None, measure: Callable[[], float], n: int = 1
-    ) -> Cost:
-        """Return the cost of a query; `measure` asks it `n` times and returns the median time."""
-        before_s = self._used_s()
-        seconds = measure()
-        return Cost(name, seconds, goal_s, (self._used_s() - before_s) / n)
-
-    def _used_s(self) -> float:
-        ticks = 0
-        children = Path(f"/proc/{self._server}/task/{self._server}/children").read_text().split()
-        for pid in (self._server, *children):
-            with suppress(OSError):
-                # Processes that ended are counted with their parent.
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                ticks += sum(map(int, fields[11:15]))
-        return sum(os.times()[:4]) + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _size_gb(settings: Settings) -> float:

@@ -65,14 +65,14 @@ class Throughput:
     n_runs: int  #: Number of runs.
     run_s: float  #: Time that each run waits, seconds.
     took_s: float  #: From the start of the first run to the end of the last, seconds.
+    #: From the start of the first run until as many runs have started as can run at once, seconds.
+    ramp_s: float
     #: From the end of a run to the beginning of the next one in its place, median, seconds.
     between_s: float
+    #: Throughput over that of workers that lose no time, from the end of the ramp to the start of
+    #: the last run.
+    share: float
     load: float = 0.0  #: Load of the machine at the end, mean of a minute.
-
-    @property
-    def share(self) -> float:
-        """Throughput over that of workers that lose no time."""
-        return self.n_runs / self.n_workers * self.run_s / self.took_s
 
 
 def measure_workers(
@@ -112,13 +112,23 @@ def _measure(platform: Platform, number: int, run_s: float, times: Path) -> Thro
             if time.monotonic() > limit_s:
                 raise BenchFailed(f"{len(list(times.iterdir()))} of {n_runs} runs ended")
             time.sleep(0.5)
-    spans = sorted(json.loads(path.read_text()) for path in times.iterdir())
+    spans = [json.loads(path.read_text()) for path in times.iterdir()]
+    return throughput(spans, number, run_s)
+
+
+def throughput(spans: list[list[float]], number: int, run_s: float) -> Throughput:
+    """Return the throughput of runs with these starts and ends, Unix time in seconds."""
+    spans = sorted(spans)
+    full_s, last_s = spans[number - 1][0], spans[-1][0]
+    busy_s = sum(max(0.0, min(end, last_s) - max(began, full_s)) for began, end in spans)
     return Throughput(
         n_workers=number,
-        n_runs=n_runs,
+        n_runs=len(spans),
         run_s=run_s,
         took_s=max(end for _, end in spans) - spans[0][0],
+        ramp_s=full_s - spans[0][0],
         between_s=median(_gaps(spans)),
+        share=busy_s / (number * (last_s - full_s)),
         load=os.getloadavg()[0],
     )
 

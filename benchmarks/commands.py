@@ -282,15 +282,15 @@ def bench_cluster(
     ] = 39,
     run_s: Annotated[
         float, typer.Option(min=1, help="Time that a run of the workers waits, seconds.")
-    ] = 60.0,
-    most: Annotated[int, typer.Option(min=1, help="Maximum number of runs at once.")] = 32,
+    ] = 30.0,
+    most: Annotated[int, typer.Option(min=1, help="Maximum number of runs at once.")] = 16,
     sources: Annotated[int, typer.Option(min=100, help="Sources with light curves.")] = 100_000,
     epochs: Annotated[int, typer.Option(min=2, help="Epochs of the light curves.")] = 3650,
     out_dir: Annotated[
         Path,
         typer.Option(
             metavar="DIR",
-            help="Directory of the results, and of the simulated data meanwhile (40 GB).",
+            help="Directory of the results, and of the simulated data meanwhile (25 GB).",
         ),
     ] = Path("bench-cluster"),
     page: Annotated[
@@ -336,7 +336,7 @@ def bench_cluster(
         },
     )
     sizes = tuple(n for n in (1, 4, 12) if n < blocks)
-    numbers = tuple(n for n in (1, 2, 4, 8, 16, 32) if n <= most)
+    numbers = tuple(n for n in (1, 4, 16, 32) if n <= most)
     results = out_dir / "bench-cluster.json"
 
     def keep(found: ClusterReport) -> ClusterReport:

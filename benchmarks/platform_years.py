@@ -42,6 +42,8 @@ LOOK_UPS, ASKED_STATUS = 300, 5
 LOOK_UP, STATUS = "registry look-up", "`contimg status`"
 _ASKED = 9
 _WAIT_S = 300.0
+#: Time limit of checking all days for stale products, seconds.
+_FIRST_PASS_S = 1200.0
 _SELECTOR = {"repositoryName": "__repository__", "repositoryLocationName": "contimg"}
 
 _STATUS = """
@@ -56,7 +58,7 @@ query Status($keys: [AssetKeyInput!]!) {
 _SENSOR_TICKS = """
 query Ticks($selector: SensorSelector!) {
   sensorOrError(sensorSelector: $selector) {
-    ... on Sensor { sensorState { ticks(limit: 20) { status timestamp endTimestamp } } }
+    ... on Sensor { sensorState { ticks(limit: 20) { status timestamp endTimestamp skipReason } } }
   }
 }
 """
@@ -187,10 +189,10 @@ def costs_of_platform(
     environment = {"CONTIMG_SENSORS__INTERVAL_S": "5", "CONTIMG_RETENTION__PAUSE_BELOW_GB": "0"}
     with Platform(settings.state, environment=environment, cluster=cluster) as platform:
         platform.wait_until_ready(_WAIT_S)
-        began_s = time.time()
         one = _status_s(platform, filled, _ASSETS[-1:])
         all_of_them = _status_s(platform, filled, _ASSETS)
-        ticks = _ticks(platform, began_s)
+        _wait_for_first_pass(platform)
+        ticks = _ticks(platform, time.time())
     return [
         Cost(f"a tick of {_SENSOR}, in Dagster", median(ticks), 1.0),
         Cost("status of `image_5min` after a new key", one, 0.5),
@@ -218,23 +220,39 @@ def _status_s(platform: "Platform", filled: "Filled", assets: tuple[str, ...]) -
     return median(took)
 
 
+def _wait_for_first_pass(platform: "Platform") -> None:
+    """Wait until `staleness_sensor` has checked all days, which it does once."""
+    from contimg_assets.staleness import UNCHANGED
+
+    deadline = time.monotonic() + _FIRST_PASS_S
+    while not any(t["skipReason"] == UNCHANGED for t in _ended(platform, "staleness_sensor")):
+        if time.monotonic() > deadline:
+            raise PlatformError(f"staleness_sensor still checks days after {_FIRST_PASS_S:g} s")
+        time.sleep(2.0)
+
+
 def _ticks(platform: "Platform", began_s: float) -> list[float]:
-    selector = {**_SELECTOR, "sensorName": _SENSOR}
     deadline = time.monotonic() + _WAIT_S
     while True:
-        answer = platform.graphql.query(_SENSOR_TICKS, {"selector": selector})["sensorOrError"]
         ticks = [
             t["endTimestamp"] - t["timestamp"]
-            for t in answer["sensorState"]["ticks"]
-            if t["endTimestamp"] and t["timestamp"] > began_s and t["status"] == "SKIPPED"
+            for t in _ended(platform, _SENSOR)
+            if t["timestamp"] > began_s and t["status"] == "SKIPPED"
         ]
         if len(ticks) >= _TICKS:
             return ticks
         if time.monotonic() > deadline:
             if len(ticks) >= _LEAST_TICKS:
                 return ticks
-            raise PlatformError(f"{_SENSOR} ticked only {len(ticks)} times: {answer}")
+            raise PlatformError(f"{_SENSOR} ticked only {len(ticks)} times")
         time.sleep(2.0)
+
+
+def _ended(platform: "Platform", sensor: str) -> list[dict[str, Any]]:
+    """Return the last ticks of a sensor that have ended."""
+    selector = {**_SELECTOR, "sensorName": sensor}
+    answer = platform.graphql.query(_SENSOR_TICKS, {"selector": selector})["sensorOrError"]
+    return [t for t in answer["sensorState"]["ticks"] if t["endTimestamp"]]
 
 
 def _sizes(settings: "Settings") -> dict[str, float]:
@@ -299,23 +317,27 @@ def _multiply(url: str, name: str, keys: tuple[str, ...], run_id: str) -> None:
     from benchmarks.years import chunks
 
     engine = sa.create_engine(url)
+    others = sa.Table(
+        "bench_keys",
+        sa.MetaData(),
+        sa.Column("key", sa.Text),
+        sa.Column("run", sa.Text),
+        prefixes=["TEMPORARY"],
+    )
     with engine.begin() as connection:
         table = sa.Table(name, sa.MetaData(), autoload_with=connection)
-        columns = [column for column in table.columns if column.name != "id"]
-        rows = [row._asdict() for row in connection.execute(sa.select(*columns))]
+        others.create(connection)
         for some in chunks(keys[1:]):
-            connection.execute(
-                sa.insert(table),
-                [
-                    {
-                        # The same run for a key in every table.
-                        column: _of(value, keys[0], key, run_id, _run_of(key))
-                        for column, value in row.items()
-                    }
-                    for key in some
-                    for row in rows
-                ],
-            )
+            # The same run for a key in every table.
+            rows = [{"key": key, "run": _run_of(key)} for key in some]
+            connection.execute(sa.insert(others), rows)
+        columns = {c.name: c for c in table.columns if c.name != "id"}
+        values = [
+            _of(c, keys[0], run_id, others) if isinstance(c.type, sa.String) else c
+            for c in columns.values()
+        ]
+        query = sa.select(*values).join_from(table, others, sa.true()).order_by(others.c.key)
+        connection.execute(sa.insert(table).from_select(list(columns), query))
     engine.dispose()
 
 
@@ -323,7 +345,9 @@ def _run_of(key: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, key))
 
 
-def _of(value: Any, first: str, key: str, run_id: str, other: str) -> Any:
-    if not isinstance(value, str):
-        return value
-    return value.replace(first, key).replace(run_id, other) if run_id else value.replace(first, key)
+def _of(column: Any, first: str, run_id: str, others: Any) -> Any:
+    """Return the SQL expression of a text column for another key."""
+    import sqlalchemy as sa
+
+    value = sa.func.replace(column, first, others.c.key)
+    return sa.func.replace(value, run_id, others.c.run) if run_id else value

@@ -6,6 +6,7 @@ Belongs here: filling both in bulk, querying them in a separate process. Doesn't
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -46,14 +47,18 @@ class Year:
     root: Path  #: Their directory.
     n_days: int  #: Files, one per day.
     n_sources: int  #: Rows of a file.
+    full_days: int | None = None  #: Number of days with all sources, the last ones; None: all.
+    every: int = 1  #: Earlier days have one of this many sources, evenly spread.
 
 
 def fill_year(year: Year) -> None:
     """Write a file of measurements for each day."""
     rng = np.random.default_rng(3)
-    n = year.n_sources
-    texts = {"source_id": [_source(i) for i in range(n)], "kind": ["mosaic"] * n}
+    first_full = 0 if year.full_days is None else year.n_days - year.full_days
     for number in range(year.n_days):
+        names = _names(year.n_sources, year.every if number < first_full else 1)
+        n = len(names)
+        texts = {"source_id": names, "kind": ["mosaic"] * n}
         mid_mjd = _FIRST_DAY + number + 0.5
         epoch = mosaic_key(mid_mjd, 54.0)
         columns = texts | {"epoch": [epoch] * n}
@@ -97,8 +102,9 @@ def ask_light_curves(year: Year) -> Asked:
     PhotometryFailed
         If a light curve doesn't have every day.
     """
-    chosen = np.random.default_rng(5).integers(0, year.n_sources, _REPEATS)
-    asked = _asked([_light_curve_of(year.root, _source(int(i))) for i in chosen])
+    names = _names(year.n_sources, year.every)
+    chosen = np.random.default_rng(5).integers(0, len(names), _REPEATS)
+    asked = _asked([_light_curve_of(year.root, names[i]) for i in chosen])
     if asked.n_found != year.n_days:
         raise PhotometryFailed(
             f"light curves in {year.root} have {asked.n_found:g} epochs of {year.n_days}"
@@ -193,5 +199,6 @@ def _at(ask: Callable[[float, float], Any], ra_deg: float, dec_deg: float) -> Ca
     return lambda: ask(ra_deg, dec_deg)
 
 
-def _source(number: int) -> str:
-    return f"{_CATALOGUE}-J{number:08d}"
+@cache
+def _names(n_sources: int, every: int) -> list[str]:
+    return [f"{_CATALOGUE}-J{number:08d}" for number in range(0, n_sources, every)]

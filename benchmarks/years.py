@@ -48,6 +48,8 @@ _STEP_DAYS = 309.24 / 86_400
 _SETS_A_DAY = 4
 _STRIP_DEG = 16.3
 _CHUNK = 1000
+#: Events in the history of an observation that was imaged.
+_EVENTS_EACH = 3
 #: Products of an image that are kept for years.
 _KEPT = (
     ArtefactKind.IMAGE,
@@ -129,14 +131,23 @@ def prepend(workshop: Workshop, first: Filled, blocks: range) -> None:
         mosaics: {"start_mjd", "mid_mjd", "end_mjd", "created_mjd", "directory"},
     }
     earliest = first.keys[0]
+    event = observation_events.c
+    n_events = workshop.products.all(
+        sa.select(sa.func.count()).where(event.key >= earliest), lambda row: int(row[0])
+    )[0]
     for block in blocks:
         shift_days = block * block_days(first)
         with workshop.products.write() as connection:
             # The rows that they refer to are copied as well.
             connection.execute(sa.text("SET LOCAL session_replication_role = replica"))
             for table, moved in columns.items():
-                names = [c.name for c in table.columns if c.name != "id"]
-                values = [_earlier(n, n in moved, shift_days, table is mosaics) for n in names]
+                names = [c.name for c in table.columns]
+                values = [
+                    f"id - {block * n_events}"
+                    if name == "id"
+                    else _earlier(name, name in moved, shift_days, table is mosaics)
+                    for name in names
+                ]
                 limit = (
                     f"kind IN ({', '.join(repr(k.value) for k in _KEPT)}) AND"
                     if table is artefacts
@@ -151,6 +162,18 @@ def prepend(workshop: Workshop, first: Filled, blocks: range) -> None:
                 )
     for table in columns:
         _vacuum(workshop, table)
+
+
+def leave_ids(workshop: Workshop, n_observations: int) -> None:
+    """Leave ids for the events of earlier observations, in an empty store in Postgres.
+
+    Sensors take events with the latest ids for new ones.
+    """
+    with workshop.products.write() as connection:
+        connection.execute(
+            sa.text("SELECT setval(pg_get_serial_sequence('observation_events', 'id'), :last)"),
+            {"last": max(1, _EVENTS_EACH * n_observations)},
+        )
 
 
 def block_days(first: Filled) -> int:

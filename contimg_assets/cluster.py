@@ -92,13 +92,13 @@ class Coordinator(dg.QueuedRunCoordinator):
     def submit_run(self, context: dg.SubmitRunContext) -> dg.DagsterRun:
         """Put a run into the queue."""
         run = context.dagster_run
-        self._instance.add_run_tags(
-            run.run_id,
-            {
-                DAGSTER_CELERY_QUEUE_TAG: queue_of(run),
-                DAGSTER_CELERY_RUN_PRIORITY_TAG: str(_celery_priority(run)),
-            },
-        )
+        tags = {
+            DAGSTER_CELERY_QUEUE_TAG: queue_of(run),
+            DAGSTER_CELERY_RUN_PRIORITY_TAG: str(_celery_priority(run)),
+        }
+        # A repetition has the tags of its first run, but no worker has taken it yet.
+        tags |= {t: "" for t in (celery_app.WORKER_TAG, celery_app.HOST_TAG) if t in run.tags}
+        self._instance.add_run_tags(run.run_id, tags)
         return super().submit_run(context)
 
     def get_run_queue_config(self) -> Any:
@@ -135,7 +135,7 @@ class Coordinator(dg.QueuedRunCoordinator):
         not_taken = {
             run.run_id: run.tags.get(DAGSTER_CELERY_QUEUE_TAG, "")
             for run in starting
-            if celery_app.WORKER_TAG not in run.tags
+            if not run.tags.get(celery_app.WORKER_TAG)
         }
         limit_s = max(load_settings().cluster.lost_after_s, _LEAST_OVERDUE_S)
         overdue = self._overdue.among(not_taken, workers, limit_s)

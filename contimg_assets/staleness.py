@@ -21,8 +21,11 @@ from contimg_resources.steps.stale_days import StaleDays, StaleFound, changed_si
 from contimg_resources.steps.workshop import Workshop
 
 _NAME = "caltables_current"
-#: A tick spends no more on checking days, seconds; the next one continues.
-_BUDGET_S = 10.0
+#: A tick spends no more on checking days, seconds, since all sensors share a process; the next one
+#: continues.
+_BUDGET_S = 2.0
+#: Message of a tick that had nothing to check.
+UNCHANGED = "no caltable set and no product has changed"
 
 
 @dg.asset_check(
@@ -67,7 +70,7 @@ def build_staleness_sensor(pace: SensorSettings) -> dg.SensorDefinition:
         before, before_s = _read(context.cursor)
         days = changed_since(workshop, before)
         if (days, shown_s) == (before, before_s) and not days.left:
-            return dg.SkipReason("no caltable set and no product has changed")
+            return dg.SkipReason(UNCHANGED)
         stale = check_days(workshop, days, n_listed=MOST_STALE, budget_s=_BUDGET_S)
         context.update_cursor(json.dumps({"shown": shown_s, "days": stale.days.to_record()}))
         return dg.SensorResult(

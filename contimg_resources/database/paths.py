@@ -6,6 +6,7 @@ Paths under the directory of a SQLite store are stored relative to it, all other
 A store in Postgres has no directory: its paths are absolute.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,7 @@ class StoredPath(sa.types.TypeDecorator[Path]):
         if value is None:
             return None
         path = Path(value).absolute()
-        directory = _directory_of(dialect)
-        for place in () if directory is None else (directory, directory.resolve()):
+        for place in _places(dialect):
             if path.is_relative_to(place):
                 return str(path.relative_to(place))
         return str(path)
@@ -57,6 +57,14 @@ def make_relative(connection: sa.Connection, table: str, column: str) -> None:
             ),
             {"after": len(prefix) + 1, "length": len(prefix), "prefix": prefix},
         )
+
+
+def _places(dialect: Any) -> Iterator[Path]:
+    """Yield the directory of a SQLite store; then with its links resolved, which reads the disk."""
+    directory = _directory_of(dialect)
+    if directory is not None:
+        yield directory
+        yield directory.resolve()
 
 
 def _directory_of(dialect: Any) -> Path | None:

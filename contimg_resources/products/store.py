@@ -23,6 +23,7 @@ from contimg_resources.products.artefact_store import ArtefactStore
 from contimg_resources.products.derived import DerivedProducts
 from contimg_resources.products.event_store import EventProducts
 from contimg_resources.products.foreign_images import ImageProducts
+from contimg_resources.products.known import KnownSignatures
 from contimg_resources.products.model import (
     Arrival,
     ObservationEvent,
@@ -39,7 +40,7 @@ from contimg_resources.products.recording import (
 )
 from contimg_resources.products.rejections import Rejections
 from contimg_resources.products.rows import EVENTS, OBSERVATIONS
-from contimg_resources.products.sub_bands import PATHS_PER_QUERY, SubBandProducts
+from contimg_resources.products.sub_bands import SubBandProducts
 from contimg_resources.products.tables import (
     metadata,
     observation_events,
@@ -301,14 +302,7 @@ class ProductsStore(ArtefactStore):
 
     def known_signatures(self, paths: Iterable[str]) -> dict[str, str]:
         """Return the content signatures of those MS that are known, by their absolute paths."""
-        columns = observations.c
-        query = sa.select(columns.path, columns.signature).where(columns.superseded_by == "")
-        asked = sorted(set(paths))
-        known: dict[str, str] = {}
-        for start in range(0, len(asked), PATHS_PER_QUERY):
-            some = query.where(columns.path.in_(asked[start : start + PATHS_PER_QUERY]))
-            known |= self.all(some, lambda row: (str(row.path), row.signature))
-        return known
+        return KnownSignatures(self).of(paths)
 
     def arrivals_after(self, event_id: int | None, *, limit: int) -> list[ObservationEvent]:
         """Return the first arrivals after an event, or the latest ones (None), oldest first.

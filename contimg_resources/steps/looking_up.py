@@ -60,9 +60,11 @@ def look_up_records(
     returns for a record and that answer whether its layout may change it. The answers are the set
     and whether it is borrowed; None where no set is valid.
     """
+    if not records:
+        return []
     calibration = workshop.settings.calibration
     mids_mjd = [record.mid_mjd for record in records]
-    span = (min(mids_mjd), max(mids_mjd)) if mids_mjd else None
+    span = (min(mids_mjd), max(mids_mjd))
 
     def look_up_all(some: Iterable[Any], layout_of: Callable[[str], Any]) -> Iterator[Answer]:
         wanted = (
@@ -73,6 +75,8 @@ def look_up_records(
 
     answers = list(look_up_all(records, lambda _: None))
     unsure = [i for i, record in enumerate(records) if depends(record, answers[i])]
+    if not unsure:
+        return answers
     found = look_up_all(
         (records[i] for i in unsure), lambda key: workshop.products.observation(key).layout
     )

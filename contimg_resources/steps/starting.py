@@ -4,7 +4,7 @@ Belongs here: the answer, derived from the products store and the registry at ea
 Doesn't: starting them, or recording which were started (Dagster does).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,7 +20,7 @@ from contimg_resources.core.keys import (
 from contimg_resources.core.times import mjd_day
 from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.model import ObservationRecord, ObservationState
-from contimg_resources.steps.looking_up import look_up
+from contimg_resources.steps.looking_up import look_up, look_up_records
 from contimg_resources.steps.photometry import IMAGE_STEP
 from contimg_resources.steps.solving import STEP as SOLVE_STEP
 from contimg_resources.steps.workshop import Workshop
@@ -81,11 +81,33 @@ def open_observations(workshop: Workshop) -> tuple[Open, ...]:
         for record in workshop.products.list_observations(state=state)
         if not record.superseded_by
     ]
-    return tuple(_open(workshop, record) for record in sorted(records, key=lambda r: r.mid_mjd))
+    waiting = [record for record in records if record.state is ObservationState.WAITING]
+    without = _without_set(workshop, waiting)
+    return tuple(
+        _open(workshop, record, (None, "") if record.key in without else None)
+        for record in sorted(records, key=lambda r: r.mid_mjd)
+    )
 
 
-def _open(workshop: Workshop, record: ObservationRecord) -> Open:
-    caltables, reason = _caltables(workshop, record)
+def _without_set(workshop: Workshop, waiting: Sequence[ObservationRecord]) -> frozenset[str]:
+    """Return the keys of the observations for which no set of any layout is valid.
+
+    One look-up for all: after a night without a calibrator there are hundreds of them.
+    """
+    try:
+        answers = look_up_records(workshop, waiting, lambda *_: False)
+    except StoreUnavailable:
+        raise
+    except Exception:
+        # One of them can't be looked up; each by itself, so that it waits alone.
+        return frozenset()
+    return frozenset(r.key for r, found in zip(waiting, answers, strict=True) if found is None)
+
+
+def _open(
+    workshop: Workshop, record: ObservationRecord, known: tuple[str | None, str] | None
+) -> Open:
+    caltables, reason = known or _caltables(workshop, record)
     return Open(
         key=record.key,
         signature=record.signature,

@@ -17,7 +17,7 @@ from benchmarks.cluster_report import (
     store_rows,
 )
 from benchmarks.cluster_stores import StoreCosts, measure_stores
-from benchmarks.cluster_workers import Throughput
+from benchmarks.cluster_workers import Throughput, throughput
 from benchmarks.platform_years import Cost
 from contimg_resources.products.tables import artefacts, observations
 from contimg_resources.steps.staleness import stale_observations
@@ -74,6 +74,16 @@ def test_light_curves_are_measured_with_every_epoch(
     assert min(told.compact_s, told.update_s, told.curve_s, told.size_gb) > 0
 
 
+def test_workers_that_begin_late_lose_only_the_time_between_their_runs() -> None:
+    """Two runs at once: the second begins 4 s after the first, and 1 s passes between two runs."""
+    first = [[11.0 * i, 11.0 * i + 10.0] for i in range(3)]
+    second = [[began + 4.0, end + 4.0] for began, end in first]
+    told = throughput([*second, *first], 2, 10.0)
+    assert (told.n_runs, told.took_s, told.ramp_s, told.between_s) == (6, 36.0, 4.0, 1.0)
+    # From 4 s to 26 s each has 20 s of work.
+    assert told.share == pytest.approx(20.0 / 22.0)
+
+
 def test_the_page_names_what_missed_its_goal(tmp_path: Path) -> None:
     def stores(n: int, status_s: float) -> StoreCosts:
         costs = (Cost("`contimg status`", status_s, 1.0), Cost("a tick", status_s, 1.0, 0.4))
@@ -83,15 +93,18 @@ def test_the_page_names_what_missed_its_goal(tmp_path: Path) -> None:
         machine="2 cores",
         software={"contimg": "0.1.0"},
         stores=(stores(26_000, 0.6), stores(1_014_000, 1.5)),
-        workers=(Throughput(8, 24, 60.0, 185.0, 0.4), Throughput(16, 48, 60.0, 200.0, 1.4, 17.0)),
+        workers=(
+            Throughput(8, 24, 60.0, 185.0, 2.0, 0.4, 0.97),
+            Throughput(16, 48, 60.0, 200.0, 9.0, 1.4, 0.9, 17.0),
+        ),
         curves=(CurveCosts(100_000, 3650, 22.0, 900.0, 9.0, 0.05, 0.3, 0.4),),
     )
     page = cluster_page(report, "images/x.png")
     assert "| `contimg status` | 0.60 | 1.5 | 1 (missed) |" in page
     assert "| a tick | 0.60 (0.40) | 1.5 (0.40) | 1 (missed under this load) |" in page
     assert "| *load of the machine* | 12 | 12 |  |" in page
-    assert "| 8 | 24 | 185 | 97 % | 0.40 | 0 |  |" in page
-    assert "| 16 | 48 | 200 | 90 % | 1.40 | 17 | 95 % (missed) |" in page
+    assert "| 8 | 24 | 185 | 2 | 97 % | 0.40 | 0 |  |" in page
+    assert "| 16 | 48 | 200 | 9 | 90 % | 1.40 | 17 | 95 % (missed) |" in page
     assert "| light curve of one source (s) | 0.050 | 0.1 |" in page
     draw_cluster(report, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 10_000

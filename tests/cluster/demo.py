@@ -37,7 +37,7 @@ query Runs {
 }
 """
 #: Time limit of the night, seconds.
-_LIMIT_S = 1800.0
+_LIMIT_S = 3600.0
 #: Integrations of each observation of the short night; the whole one has 24.
 _FEW_INTEGRATIONS = 8
 #: A worker whose last sign of life is younger is alive, seconds.
@@ -144,6 +144,8 @@ def _night(state: Path, server: postgres.Server, broker: Redis, logs: Path, cut_
                 if killed is not None:
                     killed.kill()
                     remark(f"killed worker {killed.name} in the middle of an image")
+        if not _is_over(workshop.products, platform):
+            remark(f"the night isn't over after {_LIMIT_S / 60:.0f} min: is this machine busy?")
         return _look_back(workshop.products, platform, killed)
 
 
@@ -210,7 +212,7 @@ def _look_back(products: ProductsStore, platform: Platform, killed: Host | None)
             if e.state is ObservationState.IMAGED and e.step == "image_5min"
         ]
         n_wrong += len(images) != 1 or record.state is not ObservationState.IMAGED
-        who = [f"{r['jobName']} on {r.get('contimg/host', '-')}: {r['status']}" for r in mine]
+        who = [f"{r['jobName']} on {r.get('contimg/host') or '-'}: {r['status']}" for r in mine]
         rows.append((record.key, record.state, len(images), "\n".join(who)))
     print_table(("observation", "state", "imaged", "runs"), rows, title="Who did what")
     run(["workers"])

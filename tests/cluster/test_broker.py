@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -120,3 +122,27 @@ def test_a_run_is_overdue_when_a_worker_is_free_and_nobody_takes_it(
         found.append(overdue.among(not_taken, [worker], 30.0))
     assert found == [set(), set(), set(), set(), set(), {"waiting"}]
     assert overdue.among({}, [free], 30.0) == set()
+
+
+def test_a_repetition_is_not_taken_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster gives it the tags of the run that it repeats, whose worker may be lost."""
+    import dagster as dg
+
+    monkeypatch.setenv("CONTIMG_CLUSTER__BROKER_URL", "redis://127.0.0.1:1/0")
+    from contimg_assets.celery_app import HOST_TAG, WORKER_TAG
+    from contimg_assets.cluster import Coordinator
+
+    monkeypatch.setattr(dg.QueuedRunCoordinator, "submit_run", lambda _, context: context)
+    with dg.DagsterInstance.ephemeral() as instance:
+        tags = {WORKER_TAG: "a1", HOST_TAG: "w1:7"}
+        again = dg.DagsterRun(job_name="image_observation", run_id="r2", tags=tags)
+        instance.add_run(again)
+        coordinator = Coordinator()
+        coordinator.register_instance(instance)
+        context: Any = SimpleNamespace(dagster_run=again)
+        coordinator.submit_run(context)
+        queued = instance.get_run_by_id("r2")
+    assert queued is not None
+    assert queued.tags["dagster-celery/queue"] == "imaging"
+    assert not queued.tags[WORKER_TAG]
+    assert not queued.tags[HOST_TAG]

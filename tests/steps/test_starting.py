@@ -1,5 +1,6 @@
 """Which observations may start, asked of real stores."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,8 +36,14 @@ class Registry:
     def __init__(self) -> None:
         self.valid = False
         self.layout: ArrayLayout | None = None
+        self.n_asked = 0
+
+    def active_for_all(self, wanted: Iterable[Any], **_: Any) -> list[Any]:
+        self.n_asked += 1
+        return [self.valid or None for _ in wanted]
 
     def active(self, mjd: float, *, layout: ArrayLayout | None = None, **_: Any) -> Any:
+        self.n_asked += 1
         if not self.valid or (layout is not None and layout != self.layout):
             raise NoValidCaltables(f"none at {mjd}")
         return SimpleNamespace(set=SimpleNamespace(name="3C48_61041.00000", version=2))
@@ -71,6 +78,18 @@ def workshop(tmp_path: Path) -> Any:
         products=ProductsStore(f"sqlite:///{tmp_path / 'products.sqlite3'}"),
         registry=Registry(),
     )
+
+
+def test_those_that_wait_are_looked_up_together(workshop: Any) -> None:
+    """After a night without a calibrator a tick costs as much as before."""
+    some = [observation(MJD + 0.01 * n) for n in range(4)]
+    for one in some:
+        workshop.products.arrive(one)
+        workshop.products.set_state(one.key, ObservationState.WAITING, step="x", reason="no set")
+    assert {(o.waits, o.caltables) for o in open_observations(workshop)} == {(True, None)}
+    assert workshop.registry.n_asked == 1
+    workshop.registry.valid, workshop.registry.layout = True, some[0].layout
+    assert {o.caltables for o in open_observations(workshop)} == {"3C48_61041.00000.v2"}
 
 
 def test_an_observation_is_open_until_it_is_imaged_or_failed(workshop: Any) -> None:
