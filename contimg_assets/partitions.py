@@ -22,8 +22,8 @@ calibration_mjd = dg.DynamicPartitionsDefinition(name="calibration_mjd")
 #: One key for each mosaic: mid-MJD of its window and its strip, such as ``61041.02083+54.6``.
 mosaic_mjd = dg.DynamicPartitionsDefinition(name="mosaic_mjd")
 
-#: One key for each UTC day, which is one integer MJD, from the day of the first observation. Today's
-#: key exists from the day's beginning.
+#: One key for each UTC day, which is one integer MJD, from the day of the first observation. The
+#: key of today exists from the day's beginning.
 utc_day = dg.DailyPartitionsDefinition(
     start_date=first_day(load_settings()).isoformat(), timezone="UTC", end_offset=1
 )
