@@ -302,10 +302,9 @@ def _describe(root: Path, layer: SkyLayer, state: _State, fraction: float) -> No
         np.array(cells, np.uint64), np.full(len(cells), depth, np.uint8), max_depth=depth
     )
     whole_file(root / "Moc.fits", lambda place: moc.save(place, format="fits", v1_compatible=True))
-    _write(
-        root / "coverage.json",
-        json.dumps({"order": state.order, "tiles": sorted(state.tiles)}, separators=(",", ":")),
-    )
+    ra_deg, dec_deg = _middle_deg(state)
+    content = {"order": state.order, "ra": ra_deg, "dec": dec_deg, "tiles": sorted(state.tiles)}
+    _write(root / "coverage.json", json.dumps(content, separators=(",", ":")))
     _write(root / "properties", _properties(layer, state, fraction))
 
 
