@@ -7,10 +7,10 @@ loading the definitions again (see `contimg_resources.cli.up`).
 from datetime import UTC, date, datetime, timedelta
 
 from contimg_resources.core.errors import (
+    ContimgError,
     ProductsError,
-    ProductsUnavailable,
-    RegistryError,
     StoreDamaged,
+    StoreUnavailable,
 )
 from contimg_resources.core.times import MJD_MIN_DAYS, utc_day
 from contimg_resources.products.store import ProductsStore
@@ -38,9 +38,8 @@ def first_day(settings: Settings) -> date:
             first_mjd = store.first_mjd()
         finally:
             store.close()
-    except (ProductsUnavailable, StoreDamaged, RegistryError):
-        return utc_day(MJD_MIN_DAYS)
-    except ProductsError:
-        # It wasn't made yet.
-        return latest
+    except ContimgError as error:
+        unread = isinstance(error, StoreUnavailable | StoreDamaged)
+        not_made = isinstance(error, ProductsError) and not unread
+        return latest if not_made else utc_day(MJD_MIN_DAYS)
     return latest if first_mjd is None else min(latest, utc_day(first_mjd))
