@@ -26,7 +26,7 @@ MAX_SHOWN_CHARS = 999
 MAX_PICTURE_BYTES = 15_000
 
 #: Width of a picture from the dashboard.
-_SHARP_PIXELS = 720
+_SHARP_PIXELS = 500
 
 #: Space for a line that names the number of left-out checks.
 _MORE_CHARS = 30

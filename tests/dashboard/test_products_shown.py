@@ -236,7 +236,7 @@ def test_the_way_from_a_mosaic_down_to_its_caltable_set(
     image = viewer.locator("img").first
     image.evaluate("(i) => i.decode()")
     partition = page.locator("#in-dagster a").first.get_attribute("href")
-    assert partition == f"{DAGSTER}/assets/mosaic_60min?partition=61041.52083%2B33.2"
+    assert partition == f"{DAGSTER}/assets/mosaic_60min?view=partitions&partition=61041.52083%2B33.2"
     assert violations(page) == []
     # As astropy has it, also across 0 h.
     wcs = WCS(celestial_wcs(GRID).to_header())
