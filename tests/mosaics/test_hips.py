@@ -100,7 +100,7 @@ def test_others_find_the_mosaic_in_the_map(tmp_path: Path, mosaic: Callable[...,
         assert overview.size == (27 * 64, 29 * 64)
     with Image.open(tile.path(root, "png")) as whole:
         expected = whole.convert("RGBA").resize((64, 64), Image.Resampling.NEAREST)
-    assert np.array_equal(small, expected)
+    assert np.array_equal(np.asarray(small), np.asarray(expected))
     assert np.asarray(expected)[..., 3].any()
     low, high = read_tile(root, tile), [read_tile(root, child) for child in tile.children]
     assert low is not None
