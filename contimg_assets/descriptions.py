@@ -13,7 +13,7 @@ from typing import Any
 
 import dagster as dg
 
-from contimg_assets.telling import drawing, listed, picture, preview
+from contimg_assets.telling import drawing, listed, preview
 from contimg_resources.calibration.solve.model import SolvedCaltable
 from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.imaging.model import ImageFiles, Source, SubBandImage
@@ -154,7 +154,7 @@ def describe_image(imaged: Imaged) -> Metadata:
     return _tidy(
         {
             "image": preview(result.files.thumbnail, imaged.observation.key),
-            "image_finer": picture(result.files.thumbnail, imaged.observation.key),
+            "image_finer": drawing(result.files.png, imaged.observation.key),
             "caltable_set": imaged.calibrated.set_name,
             "caltable_version": imaged.calibrated.set_version,
             "caltable_borrowed": imaged.calibrated.borrowed,
@@ -215,7 +215,7 @@ def describe_mosaic(made: Mosaicked) -> Metadata:
     return _tidy(
         {
             "mosaic": preview(result.files.thumbnail, result.key),
-            "mosaic_finer": picture(result.files.thumbnail, result.key),
+            "mosaic_finer": drawing(result.files.png, result.key),
             "n_tiles": statistics.n_tiles,
             "n_refused": len(result.refused),
             "deepest_tiles": statistics.deepest_tiles,

@@ -11,6 +11,7 @@ import dagster as dg
 from contimg_assets.failures import told_to_dagster
 from contimg_resources.core.keys import parse_mosaic_key, parse_partition_key
 from contimg_resources.settings import load_settings
+from contimg_resources.steps.first_day import first_day
 
 #: One key for each observation: mid-MJD with five decimals, such as ``61041.00347``.
 observation_mjd = dg.DynamicPartitionsDefinition(name="observation_mjd")
@@ -21,10 +22,10 @@ calibration_mjd = dg.DynamicPartitionsDefinition(name="calibration_mjd")
 #: One key for each mosaic: mid-MJD of its window and its strip, such as ``61041.02083+54.6``.
 mosaic_mjd = dg.DynamicPartitionsDefinition(name="mosaic_mjd")
 
-#: One key for each UTC day, which is one integer MJD, from the day of the first observation, as the
-#: settings name it. Today's key exists from the day's beginning.
+#: One key for each UTC day, which is one integer MJD, from the day of the first observation. The
+#: key of today exists from the day's beginning.
 utc_day = dg.DailyPartitionsDefinition(
-    start_date=load_settings().first_day.isoformat(), timezone="UTC", end_offset=1
+    start_date=first_day(load_settings()).isoformat(), timezone="UTC", end_offset=1
 )
 
 #: Maximum number of dynamic keys in one request to Dagster.

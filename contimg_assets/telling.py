@@ -4,7 +4,6 @@ Belongs here: conversion of results into Dagster's types.
 Doesn't: deciding or measuring anything.
 """
 
-import base64
 import hashlib
 import math
 import re
@@ -27,7 +26,7 @@ MAX_SHOWN_CHARS = 999
 MAX_PICTURE_BYTES = 15_000
 
 #: Width of a picture from the dashboard.
-_SHARP_PIXELS = 720
+_SHARP_PIXELS = 500
 
 #: Space for a line that names the number of left-out checks.
 _MORE_CHARS = 30
@@ -102,16 +101,11 @@ def preview(png: Path, caption: str) -> dg.MarkdownMetadataValue:
     return _scaled(png, caption, MAX_SHOWN_CHARS)
 
 
-def picture(png: Path, caption: str) -> dg.MarkdownMetadataValue:
-    """Return a PNG that the partition page shows when its link is clicked."""
-    data = base64.b64encode(png.read_bytes()).decode()
-    if len(data) > MAX_PICTURE_BYTES:
-        return dg.MetadataValue.md(f"`{png}` ({len(data)} bytes, too large to show here)")
-    return dg.MetadataValue.md(f"![{caption}](data:image/png;base64,{data})")
-
-
 def drawing(png: Path, caption: str) -> dg.MarkdownMetadataValue:
-    """Return a plot, scaled to the size that Dagster accepts, shown when its link is clicked."""
+    """Return a plot or an image with axes, scaled to the size that Dagster accepts.
+
+    The page shows it when its link is clicked.
+    """
     return _scaled(png, caption, MAX_PICTURE_BYTES, shown_pixels=720)
 
 

@@ -26,6 +26,9 @@ from tests.costs import Costs
 
 T = TypeVar("T")
 
+# Definitions that are loaded before there are any data have the days of the tests.
+os.environ.setdefault("CONTIMG_FIRST_DAY", "2025-01-01")
+
 # Several workers share the cores: a thread that waits for the next loop mustn't keep one busy.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -37,13 +37,13 @@ class Restart:
 
     name: str  #: The child.
     why: str  #: Its fault.
-    number: int  #: Number of recent restarts.
+    number: int  #: Number of recent restarts; 0: it had no fault.
     hindrance: str = ""  #: Why the restart failed; empty when it didn't. It is tried again.
 
     def __str__(self) -> str:
         done = f"couldn't be started again: {self.hindrance}" if self.hindrance else ""
-        tried = f"({self.number} of {MAX_RESTARTS})"
-        return f"{self.name} {self.why}; it {done or 'was started again'} {tried}"
+        tried = f" ({self.number} of {MAX_RESTARTS})" if self.number else ""
+        return f"{self.name} {self.why}; it {done or 'was started again'}{tried}"
 
 
 @dataclass
@@ -87,6 +87,10 @@ class Child:
         if number and now_s - self._restarts_s[-1] < PAUSES_S[number]:
             return None
         self._restarts_s.append(now_s)
+        return self.start_again(why, number + 1)
+
+    def start_again(self, why: str, number: int = 0) -> Restart:
+        """End it and start it again, for a reason that may be no fault; return the restart."""
         ended_s = time.time()
         self.group.ask_to_end()
         # A hung process doesn't end on SIGTERM.
@@ -99,8 +103,8 @@ class Child:
                 self.after_restart(ended_s)
         except (PlatformError, OSError) as error:
             # A full disk, a locked store: it is transient, and the other children go on.
-            return Restart(self.name, why, number + 1, str(error))
-        return Restart(self.name, why, number + 1)
+            return Restart(self.name, why, number, str(error))
+        return Restart(self.name, why, number)
 
     def _begin(self) -> None:
         self.group = self.start()

@@ -136,6 +136,8 @@ def _known_sources(directory: Path) -> Path:
 def _settings_of_a_demo(directory: Path) -> "Settings":
     """Set this process's environment to the demo's settings only, for its child processes too."""
     from contimg_resources.cli.platform import free_port
+    from contimg_resources.core.times import utc_day
+    from contimg_resources.demo.season import DEMO_SEASON
 
     for name in [n for n in os.environ if n.startswith("CONTIMG_") and n != "CONTIMG_DEBUG"]:
         del os.environ[name]
@@ -151,6 +153,8 @@ def _settings_of_a_demo(directory: Path) -> "Settings":
         "CONTIMG_MOSAICS__STEP": "12",
         # Dagster's pages show pictures of the dashboard, and link to it.
         "CONTIMG_ALERTS__DASHBOARD_URL": f"http://127.0.0.1:{free_port()}/",
+        # The first day of the season, and not that of the image of 1995.
+        "CONTIMG_FIRST_DAY": utc_day(DEMO_SEASON.start_day_mjd).isoformat(),
         # Few large tiles.
         "CONTIMG_SKY__MAX_ORDER": "4",
     }

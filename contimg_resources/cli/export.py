@@ -44,11 +44,11 @@ def export(
     from contimg_resources.steps.exporting import export_dashboard
 
     directory = None if out is None else out.absolute()
-    # A copy for somebody else is no product of this state directory.
-    recorded = directory is None or directory == given_settings().export_dir
+    own = given_settings().export_dir
+    original = None if directory in (None, own) else own
     workshop = opened_workshop(given_settings(export={"directory": directory}))
     with progress("export") as say:
-        exported = export_dashboard(workshop, recorded=recorded, progress=say)
+        exported = export_dashboard(workshop, original=original, progress=say)
         copied = None
         if to is not None:
             from contimg_resources.export.bucket import copy_export

@@ -29,6 +29,7 @@ from contimg_resources.cli.webserver import (
     DagsterRun,
     Definitions,
     Heartbeat,
+    is_serving,
     list_runs,
     not_ready,
     start_sensors,
@@ -47,6 +48,8 @@ WATCHED = ("ms_dir", "uvh5_dir")
 #: this time that their runs were interrupted.
 _GRACE_S = 15.0
 
+#: The child that loads the definitions.
+_CODE_SERVER = "dagster-code-server"
 #: Time limit for an answer of a child, seconds.
 _ANSWER_S = 3.0
 #: Time limit for the start of the code server, seconds.
@@ -264,6 +267,11 @@ class Platform:
         restarts = (child.keep_alive(self._processes) for child in self._children)
         return tuple(restart for restart in restarts if restart is not None)
 
+    def load_code_again(self, why: str) -> Restart:
+        """Restart the code server, so that it loads the definitions again; runs die with it."""
+        (child,) = (child for child in self._children if child.name == _CODE_SERVER)
+        return child.start_again(why)
+
     def wait_until_ready(self, timeout_s: float = 120.0) -> None:
         """Wait until the definitions are loaded and every needed daemon is healthy.
 
@@ -355,7 +363,7 @@ class Platform:
         definitions = Definitions(self.graphql)
         self._children.append(
             Child(
-                "dagster-code-server",
+                _CODE_SERVER,
                 partial(self._serve_code, code),
                 answers=lambda: (
                     code.answers(_ANSWER_S)
@@ -382,7 +390,7 @@ class Platform:
                 if read_only
                 else partial(self._spawn, name, "dagster_webserver", serve)
             )
-            self._children.append(Child(name, start, answers=partial(_is_serving, port)))
+            self._children.append(Child(name, start, answers=partial(is_serving, port)))
 
     def _serve_code(self, code: CodeServer) -> SupervisedGroup:
         """Start the code server, and wait until it answers.
@@ -390,7 +398,7 @@ class Platform:
         Dagster's daemon starts an interrupted run again only once, when it notices the
         interruption: without a code server at that time the run is never started again.
         """
-        group = self._spawn("dagster-code-server", "dagster", code.arguments)
+        group = self._spawn(_CODE_SERVER, "dagster", code.arguments)
         deadline = time.monotonic() + _CODE_SERVER_S
         while group.alive and not code.answers(_ANSWER_S) and time.monotonic() < deadline:
             time.sleep(0.2)
@@ -407,17 +415,6 @@ class Platform:
 def _clock_s() -> float:
     """Return the time of the machine's clock less that of the monotonic clock, seconds."""
     return time.time() - time.monotonic()
-
-
-def _is_serving(port: int) -> bool:
-    """Return whether a webserver answers, with any answer."""
-    try:
-        with socket.create_connection(("127.0.0.1", port), _ANSWER_S) as connection:
-            connection.settimeout(_ANSWER_S)
-            connection.sendall(b"GET /server_info HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
-            return bool(connection.recv(1))
-    except OSError:
-        return False
 
 
 def _refuse_taken_port(port: int) -> None:

@@ -5,6 +5,7 @@ Belongs here: arguments and output. Doesn't: choosing observations, GraphQL.
 
 from collections.abc import Sequence
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -110,6 +111,7 @@ def reprocess(
 def day_launcher(settings: "Settings") -> "Launcher":
     """Return the means by which the dashboard reprocesses a day: the asset `reprocessed_day`."""
     from contimg_resources.dashboard.reprocessing import Launcher
+    from contimg_resources.steps.first_day import first_day
     from contimg_resources.steps.reprocessing import Step, Which
 
     def address() -> str | None:
@@ -134,7 +136,11 @@ def day_launcher(settings: "Settings") -> "Launcher":
         return f"{place}/runs/{run_id}"
 
     return Launcher(
-        settings.first_day, tuple(Which), tuple(Step), lambda: address() is not None, launch
+        partial(first_day, settings),
+        tuple(Which),
+        tuple(Step),
+        lambda: address() is not None,
+        launch,
     )
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,10 +21,14 @@ from contimg_resources.core.errors import ConfigurationError, PlatformError
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
+    from contimg_resources.cli.children import Restart
+    from contimg_resources.cli.platform import Platform
     from contimg_resources.settings import Settings
 
 _LOOK_S = 2.0
 _PING_S = 60.0
+#: Interval between looks for earlier days, seconds.
+_DAYS_S = 30.0
 
 
 def up(
@@ -115,6 +120,8 @@ def up(
         cluster=cluster,
     )
     restarts: Counter[str] = Counter()
+    # Before the code server loads the definitions.
+    days = _Days(settings)
     measured = (
         nullcontext()
         if metrics is None
@@ -142,11 +149,41 @@ def up(
                     restarts[restart.name] += 1
                     _tell(settings, str(restart))
                     remark(str(restart))
+                if restarted := days.follow(platform):
+                    remark(str(restarted))
                 time.sleep(_LOOK_S)
         except PlatformError as end:
             _tell(settings, f"the platform ended: {end.message}", at_once=True)
             raise
     remark("contimg is down")
+
+
+class _Days:
+    """The first of the daily partitions, which the code server knows from its start."""
+
+    def __init__(self, settings: "Settings") -> None:
+        from contimg_resources.steps.first_day import first_day
+
+        self._first_day = partial(first_day, settings)
+        self._waits = not settings.cluster.is_set
+        self._loaded = self._first_day()
+        self._next_s = time.monotonic() + _DAYS_S
+
+    def follow(self, platform: "Platform") -> "Restart | None":
+        """Restart the code server when earlier data have arrived, once it has no run."""
+        if time.monotonic() < self._next_s:
+            return None
+        self._next_s = time.monotonic() + _DAYS_S
+        first = self._first_day()
+        if first >= self._loaded:
+            return None
+        with suppress(PlatformError):
+            # On several machines, runs aren't its children.
+            if self._waits and any(not r.over and r.status != "QUEUED" for r in platform.runs()):
+                return None
+            self._loaded = first
+            return platform.load_code_again(f"didn't know the days from {first}")
+        return None
 
 
 class _Ping:

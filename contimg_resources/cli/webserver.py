@@ -4,6 +4,7 @@ Belongs here: these queries and reading their answers. Doesn't: sending them (se
 `contimg_resources.cli.graphql`), and acting on them.
 """
 
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -185,6 +186,17 @@ class DagsterRun:
     def over(self) -> bool:
         """Whether it has ended."""
         return self.status in {"SUCCESS", "FAILURE", "CANCELED"}
+
+
+def is_serving(port: int, timeout_s: float = 3.0) -> bool:
+    """Return whether a webserver on this machine answers within a time, with any answer."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout_s) as connection:
+            connection.settimeout(timeout_s)
+            connection.sendall(b"GET /server_info HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+            return bool(connection.recv(1))
+    except OSError:
+        return False
 
 
 def start_sensors(graphql: GraphQL, names: Sequence[str] | None = None) -> tuple[str, ...]:

@@ -8,3 +8,5 @@ their numbers.
 #: Address of the maps of the sky, and of their list below it. Here, as the server loads much.
 SKY = "sky"
 MAPS = "layers.json"
+#: List of the tiles of a map, in its directory.
+COVERAGE = "coverage.json"

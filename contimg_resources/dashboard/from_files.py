@@ -1,18 +1,22 @@
 """A copy of an export that opens by double click, without a server.
 
-Belongs here: the documents as scripts, and the dashboard's modules as one script. Doesn't: writing
-documents, serving.
+Belongs here: the documents as scripts, the dashboard's modules as one script, the maps of the sky.
+Doesn't: writing documents, making maps, serving.
 
-From files (``file://``) browsers load neither modules nor JSON, only classic scripts. Beside each
-page of a document, ``PAGE.json.js`` hands its content to the dashboard (see ``loading.js``).
+From files (``file://``) browsers load neither modules nor JSON, only classic scripts and pictures.
+Beside each page of a document, ``PAGE.json.js`` hands its content to the dashboard (see
+``loading.js``); so it is with the lists of maps and of their tiles.
 """
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from contimg_resources.core.directories import whole_file
+from contimg_resources.core.trees import remove_tree
+from contimg_resources.dashboard import COVERAGE, MAPS, SKY
 from contimg_resources.export.directory import INDEX
 
 #: The dashboard's modules as one script.
@@ -89,6 +93,53 @@ def write_documents_as_scripts(directory: Path) -> None:
     for place in directory.glob("*/*.json.js"):
         if _SCRIPT_NAME.fullmatch(place.name) and f"{place.parent.name}/{place.name}" not in kept:
             place.unlink(missing_ok=True)
+
+
+def copy_maps(source: Path, directory: Path) -> None:
+    """Copy the maps of the sky of an export into a copy of it: the pictures of their tiles.
+
+    Pictures that are there with the same size and time stay; maps that `source` lacks are removed.
+
+    Parameters
+    ----------
+    source, directory : Path
+        Directories of the export and of the copy.
+
+    Raises
+    ------
+    OSError
+        If a file can't be read or written.
+    """
+    maps = source / SKY / MAPS
+    content = maps.read_bytes() if maps.is_file() else b"[]"
+    names = [layer["name"] for layer in json.loads(content)]
+    sky = directory / SKY
+    sky.mkdir(exist_ok=True)
+    for place in sky.iterdir():
+        if place.is_dir() and place.name not in names:
+            remove_tree(place)
+    for name in names:
+        there = sky / name
+        there.mkdir(exist_ok=True)
+        tiles = {p.relative_to(source / SKY) for p in (source / SKY / name).glob("Norder*/*/*.png")}
+        for old in there.glob("Norder*/*/*.png"):
+            if old.relative_to(sky) not in tiles:
+                old.unlink()
+        for tile in sorted(tiles):
+            _copy(source / SKY / tile, sky / tile)
+        _copy(source / SKY / name / COVERAGE, there / COVERAGE)
+        coverage = (there / COVERAGE).read_bytes()
+        _hand_over(f"{SKY}/{name}/{COVERAGE}", coverage, there / f"{COVERAGE}.js")
+    whole_file(sky / MAPS, lambda partial: partial.write_bytes(content))
+    _hand_over(f"{SKY}/{MAPS}", content, sky / f"{MAPS}.js")
+
+
+def _copy(source: Path, place: Path) -> None:
+    old, new = (p.stat() if p.is_file() else None for p in (place, source))
+    if new is None or (old and (old.st_size, old.st_mtime) == (new.st_size, new.st_mtime)):
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    whole_file(place, lambda partial: shutil.copy2(source, partial))
 
 
 def _hand_over(path: str, document: bytes, place: Path) -> None:

@@ -27,7 +27,7 @@ from contimg_resources.dashboard.people import People, log
 class Launcher:
     """The means to reprocess a day."""
 
-    first_day: date  #: First UTC day that can be reprocessed.
+    first_day: Callable[[], date]  #: Returns the first UTC day that can be reprocessed.
     #: `which`, `steps`: Choices of observations, and of the first step.
     which: tuple[str, ...]
     steps: tuple[str, ...]
@@ -53,12 +53,13 @@ class Reprocessing:
 
     async def _choices(self, request: Request) -> Response:
         mine = self._people.name_of(request) is not None
-        if not (mine and await run_in_threadpool(self._launcher.is_ready)):
-            return json_answer({"first_day": None, "which": [], "steps": []})
         launcher = self._launcher
+        if not (mine and await run_in_threadpool(launcher.is_ready)):
+            return json_answer({"first_day": None, "which": [], "steps": []})
+        first_day = await run_in_threadpool(launcher.first_day)
         return json_answer(
             {
-                "first_day": launcher.first_day.isoformat(),
+                "first_day": first_day.isoformat(),
                 "which": launcher.which,
                 "steps": launcher.steps,
             }
@@ -76,8 +77,9 @@ class Reprocessing:
                 raise ValueError
         except (ValueError, KeyError, TypeError):
             return refused(400, "expected a day (YYYY-MM-DD), a choice of observations and a step")
-        if not launcher.first_day <= day <= datetime.now(UTC).date():
-            return refused(400, f"the days are from {launcher.first_day} until today")
+        first_day = await run_in_threadpool(launcher.first_day)
+        if not first_day <= day <= datetime.now(UTC).date():
+            return refused(400, f"the days are from {first_day} until today")
         try:
             address = await run_in_threadpool(launcher.launch, day, which, step)
         except ContimgError as error:

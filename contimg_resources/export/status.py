@@ -47,7 +47,7 @@ def night_status(state: PlatformState) -> Status:
         rejections=tuple(
             RejectionItem(
                 name=one.name,
-                reason=one.reason[:_LONGEST_REASON],
+                reason=_shortened(one.reason),
                 since_mjd=rounded(one.since_mjd, MJD_DECIMALS),
             )
             for one in state.rejections[:_MAX_REJECTIONS]
@@ -133,10 +133,17 @@ def _grouped(what: str, became: str, found: Sequence[tuple[str, str]]) -> Iterat
         key, reason = kind[-1]
         which = key if len(kind) == 1 else f"the last {key}"
         told = f"{_counted(len(kind), what)} {became} ({which})"
-        yield f"{told}: {reason[:_LONGEST_REASON]}" if reason else told
+        yield f"{told}: {_shortened(reason)}" if reason else told
     left = sum(len(kind) for kind in ordered[_MAX_KINDS:])
     if left:
         yield f"{_counted(left, what)} {became} for other reasons"
+
+
+def _shortened(reason: str) -> str:
+    """Return a reason, cut at the end of a word if it is long."""
+    if len(reason) <= _LONGEST_REASON:
+        return reason
+    return f"{reason[:_LONGEST_REASON].rsplit(' ', 1)[0]} …"
 
 
 def _counted(n: int, what: str) -> str:

@@ -9,6 +9,7 @@ tile the rows are reversed.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,6 +32,8 @@ _ARCSEC = math.degrees(math.sqrt(4 * math.pi / 12)) * 3600 / SIDE
 #: Pixels around a part of an image that a spline needs.
 _AROUND = 8
 _PER_FOLDER = 10_000
+#: Side of a tile in an overview, pixels.
+_SMALL_SIDE = 64
 
 
 class Tile(NamedTuple):
@@ -226,6 +229,33 @@ def write_tile(root: Path, tile: Tile, values: Singles, levels: tuple[float, flo
     whole_file(
         tile.path(root, "png"),
         lambda partial: picture.save(partial, format="PNG", transparency=0),
+    )
+
+
+def write_overview(root: Path, order: int, numbers: Iterable[int]) -> None:
+    """Write ``Allsky.png`` of an order: its tiles as small pictures, in rows, by number.
+
+    Aladin takes the contrast of all tiles from it; without it each tile has a contrast of its own.
+    """
+    from PIL import Image
+
+    n_tiles = 12 << 2 * order
+    columns = math.isqrt(n_tiles)
+    size = columns * _SMALL_SIDE, math.ceil(n_tiles / columns) * _SMALL_SIDE
+    whole = Image.new("P", size)
+    for number in numbers:
+        path = Tile(order, number).path(root, "png")
+        if not path.is_file():
+            continue
+        with Image.open(path) as picture:
+            if whole.getpalette() != picture.getpalette():
+                whole.putpalette(picture.getpalette() or b"")
+            row, column = divmod(number, columns)
+            small = picture.resize((_SMALL_SIDE, _SMALL_SIDE), Image.Resampling.NEAREST)
+            whole.paste(small, (column * _SMALL_SIDE, row * _SMALL_SIDE))
+    whole_file(
+        root / f"Norder{order}" / "Allsky.png",
+        lambda partial: whole.save(partial, format="PNG", transparency=0),
     )
 
 

@@ -20,18 +20,22 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
+from scipy.constants import speed_of_light
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.core.trees import remove_tree
 from contimg_resources.imaging.png import brightness_levels
+from contimg_resources.instrument.dsa110 import FREQUENCY_MAX_HZ, FREQUENCY_MIN_HZ
 from contimg_resources.mosaics import hips
 from contimg_resources.mosaics.hips import Sums, Tile
 
 TILES = "tiles.json"
 _VERSION = 1
 _STEP = 16
+#: Order of the overview of all tiles, as programs expect it.
+_OVERVIEW_ORDER = 3
 #: Number of tiles after which the state is saved: what a killed run loses at most.
 _SAVED_EVERY = 50
 
@@ -302,10 +306,12 @@ def _describe(root: Path, layer: SkyLayer, state: _State, fraction: float) -> No
         np.array(cells, np.uint64), np.full(len(cells), depth, np.uint8), max_depth=depth
     )
     whole_file(root / "Moc.fits", lambda place: moc.save(place, format="fits", v1_compatible=True))
-    _write(
-        root / "coverage.json",
-        json.dumps({"order": state.order, "tiles": sorted(state.tiles)}, separators=(",", ":")),
-    )
+    ra_deg, dec_deg = _middle_deg(state)
+    content = {"order": state.order, "ra": ra_deg, "dec": dec_deg, "tiles": sorted(state.tiles)}
+    _write(root / "coverage.json", json.dumps(content, separators=(",", ":")))
+    if state.tiles and state.order >= _OVERVIEW_ORDER:
+        shift = 2 * (state.order - _OVERVIEW_ORDER)
+        hips.write_overview(root, _OVERVIEW_ORDER, sorted({n >> shift for n in state.tiles}))
     _write(root / "properties", _properties(layer, state, fraction))
 
 
@@ -330,6 +336,8 @@ def _properties(layer: SkyLayer, state: _State, fraction: float) -> str:
         "obs_title": f"DSA-110 continuum, {layer.title}",
         "obs_description": "Mean of the mosaics, weighted by their expected noise, Jy/beam",
         "obs_regime": "Radio",
+        "em_min": f"{speed_of_light / FREQUENCY_MAX_HZ:.6f}",
+        "em_max": f"{speed_of_light / FREQUENCY_MIN_HZ:.6f}",
         "prov_progenitor": f"{len(layer.inputs)} mosaics",
         "dataproduct_type": "image",
         "hips_version": "1.4",

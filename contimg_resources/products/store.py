@@ -16,7 +16,7 @@ from contimg_resources.core.times import mjd_day
 from contimg_resources.database import now_mjd
 from contimg_resources.database.records import between
 from contimg_resources.observations.model import Observation
-from contimg_resources.products import history
+from contimg_resources.products import history, tables
 from contimg_resources.products.annotations import AnnotationProducts
 from contimg_resources.products.arrivals import MOVED, TWICE
 from contimg_resources.products.artefact_store import ArtefactStore
@@ -362,6 +362,15 @@ class ProductsStore(ArtefactStore):
                 for end in (sa.func.min, sa.func.max)
             )
         return None if first is None else (first, last)
+
+    def first_mjd(self) -> float | None:
+        """Return the first mid-MJD (days) of all observations and mosaics; None without any."""
+        with self.read() as connection:
+            firsts = [
+                connection.scalar(sa.select(sa.func.min(table.c.mid_mjd)))
+                for table in (observations, tables.mosaics)
+            ]
+        return min((first for first in firsts if first is not None), default=None)
 
     def explain(self, key: str) -> str:
         """Describe an observation and its history in words."""

@@ -80,11 +80,11 @@ class Settings(BaseSettings):
         description="The products store: a SQLite file or an SQLAlchemy URL; None: "
         "`products.sqlite3` in the state directory.",
     )
-    first_day: date = Field(
-        date(2025, 1, 1),
-        description="First UTC day of Dagster's daily partitions: the day of the first "
-        "observation, or of older data to be reprocessed. An earlier day may be set at any time; "
-        "the platform reads it when it starts.",
+    first_day: date | None = Field(
+        None,
+        description="First UTC day of Dagster's daily partitions; None: the day of the earliest "
+        "observation or mosaic in the products store, which the platform follows. The platform "
+        "reads this setting when it starts.",
     )
     docs_url: str | None = Field(
         None,

@@ -57,13 +57,15 @@ def export_dashboard(
     workshop: Workshop,
     *,
     run_id: str = "",
-    recorded: bool = True,
+    original: Path | None = None,
     progress: Progress = no_progress,
     now_mjd: float | None = None,
 ) -> Exported:
     """Write the documents for dashboards; unchanged pages stay as they are.
 
-    If `recorded`, the products store records the documents. `now_mjd` is MJD in days.
+    With `original`, the state's own export directory, they are a copy for somebody else: it opens
+    without a server, and shows the maps of the sky as they are there; the products store doesn't
+    record it. `now_mjd` is MJD in days.
 
     Raises
     ------
@@ -73,6 +75,7 @@ def export_dashboard(
         If the light curves or variability metrics are damaged.
     """
     # They load a web server, and pyarrow, which callers that only read don't need.
+    from contimg_resources.dashboard.from_files import copy_maps
     from contimg_resources.dashboard.serving import install_dashboard
     from contimg_resources.export.writing import write_documents
 
@@ -82,7 +85,7 @@ def export_dashboard(
         # Before they are read: what is made again meanwhile makes the documents stale.
         inputs = _inputs(workshop)
         state = read_state(workshop)
-        if recorded:
+        if original is None:
             workshop.products.derived.forget([(DerivedKind.EXPORT, INDEX)])
         try:
             written = write_documents(
@@ -93,11 +96,12 @@ def export_dashboard(
                 run_id=run_id,
                 progress=progress,
             )
-            # The dashboard goes beside them: any web server can serve the directory. A copy for
-            # somebody else opens without one.
-            install_dashboard(directory, from_files=not recorded)
-            if recorded:
+            # The dashboard goes beside them: any web server can serve the directory.
+            install_dashboard(directory, from_files=original is not None)
+            if original is None:
                 _record(workshop, held, written, inputs, run_id)
+            else:
+                copy_maps(original, directory)
         except OSError as error:
             raise ExportFailed(
                 f"documents can't be written into {directory}: {error.strerror or error}; the "

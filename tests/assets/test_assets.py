@@ -366,13 +366,9 @@ def test_a_picture_is_shown_at_once_and_a_finer_one_on_a_click(tmp_path: Path) -
     at_once = telling.preview(small, KEY).value
     assert at_once.startswith(f"![{KEY}](data:image/svg+xml,")
     assert len(at_once) < 1000
-    assert telling.picture(small, KEY).value.startswith(f"![{KEY}](data:image/png;base64,")
-
-
-def test_a_picture_that_is_too_large_is_named_instead(tmp_path: Path) -> None:
-    large = tmp_path / "large.png"
-    large.write_bytes(bytes(telling.MAX_PICTURE_BYTES))
-    assert telling.picture(large, KEY).value == f"`{large}` (20000 bytes, too large to show here)"
+    finer = telling.drawing(small, KEY).value
+    assert finer.startswith(f"![{KEY}](data:image/svg+xml,")
+    assert len(at_once) < len(finer) < 15_100
 
 
 def test_a_mosaic_is_made_and_measured_and_a_bad_epoch_is_told_but_kept(

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import dagster as dg
 import pytest
 
 from contimg_assets.definitions import build_defs
+from contimg_resources.products.store import ProductsStore
 from contimg_resources.settings import AlertSettings, Settings
+from tests.products.conftest import make_observation
 
 ROOT = Path(__file__).parents[2]
 
@@ -129,11 +132,15 @@ def test_descriptions_lead_to_documentation_and_dashboard() -> None:
     )
 
 
-def test_daily_partitions_begin_at_the_first_day_of_the_settings() -> None:
+def test_daily_partitions_begin_with_the_first_observation(tmp_path: Path) -> None:
+    with closing(ProductsStore(str(tmp_path / "products.sqlite3"))) as store:
+        store.arrive(make_observation(tmp_path / "early.ms", 60_369.5))
     code = "from contimg_assets.partitions import utc_day; print(utc_day.get_first_partition_key())"
+    environment = {**os.environ, "CONTIMG_STATE": str(tmp_path)}
+    del environment["CONTIMG_FIRST_DAY"]
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "CONTIMG_FIRST_DAY": "2024-02-29"},
+        env=environment,
         capture_output=True,
         text=True,
         check=True,

@@ -71,6 +71,15 @@ def test_a_dead_child_is_started_again_after_what_must_come_first(
     assert (order, len(started)) == ([1], 2)
 
 
+def test_one_is_started_again_without_a_fault(
+    started: list[SupervisedGroup], tmp_path: Path
+) -> None:
+    child = child_of(started, tmp_path, LASTS)
+    assert child.start_again("is out of date") == Restart("child", "is out of date", 0)
+    assert [group.alive for group in started] == [False, True]
+    assert child.keep_alive(look()) is None
+
+
 def test_one_that_can_not_be_started_now_is_started_later(
     started: list[SupervisedGroup], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

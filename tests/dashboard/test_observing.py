@@ -164,8 +164,10 @@ def test_the_page_shows_coordinates_and_flux_density_under_the_pointer(
     assert HOSTILE in page.locator(".marks").text_content()
     runs = page.locator(".marks a")
     assert runs.get_attribute("href") == "http://127.0.0.1:3000/runs/run-7"
-    partition = page.locator("#in-dagster a").first.get_attribute("href")
-    assert partition == f"http://127.0.0.1:3000/assets/image_5min?partition={key}"
+    links = page.locator("#in-dagster a")
+    assert links.last.get_attribute("href") == runs.get_attribute("href")
+    partition = links.first.get_attribute("href")
+    assert partition == f"http://127.0.0.1:3000/assets/image_5min?view=partitions&partition={key}"
     assert (
         "1.00 mJy/beam, 1.25 \N{MULTIPLICATION SIGN} the expected 0.800"
         in page.locator(".facts").text_content()

@@ -118,7 +118,7 @@ def test_problems_are_told_in_words_once_a_kind() -> None:
     failed = [
         observation(-i / 100, ObservationState.FAILED, f"{i}.5 Jy is too much") for i in range(3)
     ]
-    failed.append(observation(-0.2, ObservationState.FAILED, "no data"))
+    failed.append(observation(-0.2, ObservationState.FAILED, "no data " + "at all " * 99))
     points = light_curves(3, 3)
     state = platform_state(
         points,
@@ -130,7 +130,8 @@ def test_problems_are_told_in_words_once_a_kind() -> None:
     status = night_status(state)
     assert status.problems == (
         "3 observations failed (the last 61041.00000): image_5min: 0.5 Jy is too much",
-        "1 observation failed (61040.80000): image_5min: no data",
+        # Cut after a word, 300 characters at most.
+        "1 observation failed (61040.80000): image_5min: no data " + "at all " * 40 + "…",
         "1 mosaic failed (61041.00000+16.3): seams of 12%",
         "1 epoch of photometry not published (61040.90000+16.3): too few references",
         "1 observation with stale products (list them with `contimg status --stale`, make them "

@@ -13,6 +13,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from astropy_healpix import HEALPix
 from mocpy import MOC  # type: ignore[import-untyped]
+from PIL import Image
 from reproject import reproject_interp
 from reproject.hips import hips_as_dask_array, reproject_to_hips
 
@@ -92,6 +93,15 @@ def test_others_find_the_mosaic_in_the_map(tmp_path: Path, mosaic: Callable[...,
     assert mean_of(root, SkyCoord(*SOURCE[:2], unit="deg")) == pytest.approx(SOURCE[2], rel=0.07)
     # The mean over a lower order keeps the flux.
     tile = Tile(3, _holding(3))
+    # It is where Aladin expects it among the small pictures of the overview.
+    with Image.open(root / "Norder3" / "Allsky.png") as overview:
+        column, row = 64 * (tile.number % 27), 64 * (tile.number // 27)
+        small = overview.crop((column, row, column + 64, row + 64)).convert("RGBA")
+        assert overview.size == (27 * 64, 29 * 64)
+    with Image.open(tile.path(root, "png")) as whole:
+        expected = whole.convert("RGBA").resize((64, 64), Image.Resampling.NEAREST)
+    assert np.array_equal(np.asarray(small), np.asarray(expected))
+    assert np.asarray(expected)[..., 3].any()
     low, high = read_tile(root, tile), [read_tile(root, child) for child in tile.children]
     assert low is not None
     total = sum(float(np.nansum(part)) for part in high if part is not None)

@@ -66,13 +66,16 @@ async function fetched(path, options) {
   return content;
 }
 
+/** Return the content of a JSON file of the export. */
+export const contentOf = (path, options) => (isFile ? fromScript(path) : fetched(path, options));
+
 async function read(path, document, options) {
-  const content = await (isFile ? fromScript(path) : fetched(path, options));
-  if (content?.schema_version !== SCHEMA_VERSION) {
-    throw new LoadFailure(`${path} has schema version ${content?.schema_version ?? "none"}; this dashboard reads ${SCHEMA_VERSION}. Run contimg dashboard from the release that wrote the export.`);
+  const found = await contentOf(path, options);
+  if (found?.schema_version !== SCHEMA_VERSION) {
+    throw new LoadFailure(`${path} has schema version ${found?.schema_version ?? "none"}; this dashboard reads ${SCHEMA_VERSION}. Run contimg dashboard from the release that wrote the export.`);
   }
-  if (content.document !== document) throw new LoadFailure(`${path} is not the document “${document}”.`);
-  return content;
+  if (found.document !== document) throw new LoadFailure(`${path} is not the document “${document}”.`);
+  return found;
 }
 
 /** Load the current index. Pages that it doesn't name are dropped from the cache. */

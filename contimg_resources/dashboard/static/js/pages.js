@@ -15,10 +15,12 @@ export function inDagster(dagster, path, text) {
   return dagster && /^https?:/.test(dagster) ? el("a", { href: `${dagster.replace(/[/]+$/, "")}/${path}`, rel: "noreferrer" }, id) : id;
 }
 
-/** A line of links to the partitions of assets; null without an address. */
-export function partitions(dagster, key, assets) {
+/** A line of links to the partitions of assets, and to a run; null without an address. */
+export function partitions(dagster, key, assets, run = null) {
   if (!dagster) return null;
-  return el("p", { id: "in-dagster" }, "In Dagster: ", assets.map((asset, i) => [i ? ", " : "", inDagster(dagster, `assets/${asset}?partition=${encodeURIComponent(key)}`, asset)]));
+  const links = assets.map((asset) => inDagster(dagster, `assets/${asset}?view=partitions&partition=${encodeURIComponent(key)}`, asset));
+  if (run) links.push(inDagster(dagster, `runs/${run}`, "last run"));
+  return el("p", { id: "in-dagster" }, "In Dagster: ", listed(links));
 }
 
 const linkTo = (view, address, text) => el("a", { class: "id", href: `#/${view}/${encodeURIComponent(address)}` }, text);

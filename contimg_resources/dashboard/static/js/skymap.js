@@ -94,18 +94,18 @@ export function skyMap(root, { order, tiles }, changed) {
       context.setTransform(1, 0, 0, 1, 0, 0);
       return { order: best, n };
     },
-    /** Return a promise of the value at a place, Jy/beam; null where nothing was observed. */
+    /** Return a promise of the value at a place, Jy/beam; null where nothing was observed, undefined without values. */
     async valueAt(place) {
       const { number, x, y } = pixelAt(order, DEPTH, place);
       if (!numbers[order].has(number)) return null;
       if (!values.has(number)) {
-        values.set(number, fetch(address(order, number, "fits")).then(async (answer) => (answer.ok ? valuesOf(await answer.arrayBuffer()) : null)));
+        values.set(number, fetch(address(order, number, "fits")).then(async (answer) => (answer.ok ? valuesOf(await answer.arrayBuffer()) : undefined)));
         trim(values, MOST_VALUES);
       }
       const found = await values.get(number);
       // Rows of a FITS tile are reversed.
-      const value = found ? found.getFloat32(4 * ((SIDE - 1 - x) * SIDE + y)) : NaN;
-      return Number.isFinite(value) ? value : null;
+      const value = found?.getFloat32(4 * ((SIDE - 1 - x) * SIDE + y));
+      return found && !Number.isFinite(value) ? null : value;
     },
   };
 }

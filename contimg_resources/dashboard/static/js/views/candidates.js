@@ -238,7 +238,7 @@ function marking(c) {
 function history(c) {
   const marks = [c.mark, ...c.earlier_marks].filter(Boolean);
   if (!marks.length) return el("p", { class: "dim" }, "No marks yet.");
-  return el("ol", { class: "marks" }, marks.map((m, i) => el("li", {}, el("strong", {}, m.mark), c.mark && !i ? " (current)" : "", ` by ${m.by}, ${m.utc}`, m.note ? el("p", { class: "prose" }, m.note) : null)));
+  return el("ol", { class: "marks" }, marks.map((m, i) => el("li", {}, el("strong", {}, m.mark), c.mark && !i ? " (current)" : "", ` by ${m.by}, ${m.utc.slice(0, 16).replace("T", " ")} UTC`, m.note ? el("p", { class: "prose" }, m.note) : null)));
 }
 
 /** How many people have marked a candidate with each mark; the last mark of each counts. */

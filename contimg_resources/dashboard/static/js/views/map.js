@@ -4,7 +4,7 @@
 import { choice, el } from "../elements.js";
 import { pixelOf, skyOf } from "../imageviewer.js";
 import { keep } from "../keeping.js";
-import { isFile } from "../loading.js";
+import { contentOf, isFile } from "../loading.js";
 import { counted, digits, fixed, position } from "../numbers.js";
 import { placesOf } from "../pages.js";
 import { readPosition } from "../places.js";
@@ -21,29 +21,21 @@ const COLOURS = { steady: "#7fd4ff", variable: "#ffd166", event: "#ff7ad9" };
 /** Steady sources are drawn only in a view at most this wide. */
 const CROWDED_DEG = 25;
 
-async function read(path) {
-  const answer = await fetch(path, { cache: "no-cache" }).catch(() => null);
-  return answer?.ok ? answer.json() : null;
-}
-
 export async function show(index, argument) {
   const heading = el("h1", { tabindex: -1 }, title);
-  if (isFile) return [heading, el("p", { class: "message" }, "The map of the sky needs a server: contimg dashboard.")];
-  const layers = await read("sky/layers.json");
-  if (!layers?.length) return [heading, el("p", { class: "message" }, "There is no map of the sky yet: the platform makes it of the first mosaics, and contimg sky does.")];
+  const layers = await contentOf("sky/layers.json", { cache: "no-cache" });
+  if (!layers.length) return [heading, el("p", { class: "message" }, "There is no map of the sky yet: the platform makes it of the first mosaics, and contimg sky does.")];
   const chosen = keep("map", { layer: layers[0].name, ra: null, dec: null, fov: 10, sources: true });
   const layer = layers.find((one) => one.name === chosen.layer) ?? layers[0];
   const root = `sky/${encodeURIComponent(layer.name)}`;
-  const [coverage, properties, places] = await Promise.all([read(`${root}/coverage.json`), fetch(`${root}/properties`, { cache: "no-cache" }).then((a) => a.text()), placesOf(index)]);
+  const [coverage, places] = await Promise.all([contentOf(`${root}/coverage.json`, { cache: "no-cache" }), placesOf(index)]);
   const given = readPosition(argument ?? "");
   if (given) Object.assign(chosen, given);
-  if (chosen.ra === null) {
-    for (const name of ["ra", "dec"]) chosen[name] = Number(properties.match(new RegExp(`^hips_initial_${name} *= *(\\S+)`, "m"))?.[1] ?? 0);
-  }
+  if (chosen.ra === null) Object.assign(chosen, { ra: coverage.ra ?? 0, dec: coverage.dec ?? 0 });
 
   const canvas = el("canvas", { "aria-hidden": "true" });
   const frame = el("div", { class: "skymap", id: "map", tabindex: 0, role: "application", "aria-label": "Map of the sky: drag or arrow keys move it, wheel or + and − zoom" }, canvas);
-  const said = el("p", { class: "dim", id: "map-says", role: "status" }, "Point at the map for coordinates and flux density.");
+  const said = el("p", { class: "dim", id: "map-says", role: "status" }, `Point at the map for coordinates${isFile ? "" : " and flux density"}.`);
   const where = el("p", { id: "map-where" });
   const context = canvas.getContext("2d");
   const map = skyMap(root, coverage, () => redraw());
@@ -106,7 +98,7 @@ export async function show(index, argument) {
     const text = `${position(sky.ra, sky.dec)}${source ? `, ${source.name}` : ""}`;
     said.textContent = text;
     await new Promise((done) => setTimeout(done, REST_MS));
-    if (mine !== asked) return;
+    if (isFile || mine !== asked) return;
     const value = await map.valueAt(sky).catch(() => undefined);
     if (mine !== asked || value === undefined) return;
     said.textContent = `${text}: ${value === null ? "nothing observed" : `${digits(1e3 * value, 4)} mJy/beam`}`;
@@ -176,6 +168,6 @@ export async function show(index, argument) {
     where,
     said,
     el("p", {}, `${layer.title[0].toUpperCase()}${layer.title.slice(1)}: ${counted(layer.n_mosaics, "mosaics")}, ${fixed(layer.sky_fraction * 41252.96, 1)} deg², weighted by their expected noise${layer.n_left ? `; ${counted(layer.n_left, "tiles")} will be made by the next updates` : ""}.`),
-    el("p", { id: "map-address" }, "For Aladin and other programs, the HiPS is at ", el("span", { class: "id" }, address), ", its coverage is ", el("a", { href: `${root}/Moc.fits`, download: "" }, "Moc.fits"), "."),
+    isFile ? null : el("p", { id: "map-address" }, "For Aladin and other programs, the HiPS is at ", el("span", { class: "id" }, address), ", its coverage is ", el("a", { href: `${root}/Moc.fits`, download: "" }, "Moc.fits"), "."),
   ];
 }

@@ -36,11 +36,11 @@ export async function page(index, key) {
   return [
     el("p", {}, el("a", { href: "#/observations" }, "All observations")),
     el("h1", { tabindex: -1 }, `Observation ${key}`),
-    el("p", { class: "lead" }, el("span", { class: `state ${record.state}` }, record.state), record.reason ? ` ${record.reason}` : ""),
+    el("p", { class: "lead" }, el("span", { class: `state ${record.state}` }, record.state), record.reason ? `: ${record.reason}` : ""),
     factsOf(record, statistics),
     sets.length ? el("p", { id: "sets-applied" }, "Calibrated with ", listed(sets.map((one) => [setLink(one.name, one.version), one.borrowed ? " (borrowed)" : ""]))) : null,
     mosaics.length ? el("p", { id: "in-mosaics" }, "In the mosaics ", listed(mosaics.map(mosaicLink))) : null,
-    partitions(dagster, key, ["image_5min", "calibrated_ms", "image_photometry"]),
+    partitions(dagster, key, ["image_5min", "calibrated_ms", "image_photometry"], history.findLast((e) => e.run_id)?.run_id),
     layers.length ? imageViewer({ id: "observed", layers: withAddresses, places: await placesOf(index), part: (layer, box) => partAddress(mine(layer), box), valueAt: (layer, x, y) => pixelValue(mine(layer), x, y) }) : el("p", { class: "message" }, "There is no image of this observation."),
     el("h2", {}, "History"),
     el("ol", { class: "marks" }, history.map((e) => el("li", {}, el("strong", {}, e.state), ` ${e.utc.slice(0, 19).replace("T", " ")} UTC, ${e.step}${e.message ? ": " : ""}`, e.message ? el("span", { class: "prose" }, e.message) : null, e.run_id ? el("p", { class: "dim" }, "run ", inDagster(dagster, `runs/${e.run_id}`, e.run_id)) : null))),

@@ -87,7 +87,9 @@ function counts(status) {
 
 async function events(index) {
   const heading = el("h2", {}, "Candidates in progress");
-  if (!status(index).n_candidates_in_progress) return el("section", { class: "panel" }, heading, el("p", { class: "dim" }, "None."));
+  const n = (index.pages.candidates ?? []).reduce((sum, page) => sum + page.n_items, 0);
+  const all = n ? el("p", {}, el("a", { href: "#/candidates", id: "all-candidates" }, `All candidates (${n.toLocaleString("en")})`)) : null;
+  if (!status(index).n_candidates_in_progress) return el("section", { class: "panel" }, heading, el("p", { class: "dim" }, "None."), all);
   let inside;
   try {
     const document = await loadDocument(index, "candidates");
@@ -95,7 +97,7 @@ async function events(index) {
   } catch (error) {
     inside = el("p", { class: "message bad" }, error.message);
   }
-  return el("section", { class: "panel" }, heading, inside);
+  return el("section", { class: "panel" }, heading, inside, all);
 }
 
 const status = (index) => index.status;
