@@ -42,6 +42,9 @@ class KnownAntennas:
     good: dict[str, str] = field(default_factory=dict)  #: Never left out for their evidence.
 
 
+NOTHING_KNOWN = KnownAntennas()
+
+
 @dataclass(frozen=True)
 class ImageRequest:
     """An image to make."""

@@ -161,7 +161,7 @@ def image_observation(
 
 
 def _in_field(result: ImageResult) -> dict[str, Any]:
-    """Return the outcome of in-field calibration, without the evidence, which has its own record."""
+    """Return the outcome of in-field calibration; its evidence has a record of its own."""
     if result.in_field is None:
         return {}
     told = asdict(result.in_field)

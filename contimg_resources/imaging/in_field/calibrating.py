@@ -20,6 +20,7 @@ from contimg_resources.imaging.in_field.sums import FieldSums, field_sums
 from contimg_resources.imaging.model import (
     InFieldCalibration,
     InFieldSolution,
+    NOTHING_KNOWN,
     KnownAntennas,
     ReferenceSource,
 )
@@ -42,7 +43,7 @@ def calibrate_in_field(
     seen: Visibilities,
     sources: Sequence[ReferenceSource],
     dish_m: tuple[float, float],
-    known: KnownAntennas = KnownAntennas(),
+    known: KnownAntennas = NOTHING_KNOWN,
 ) -> tuple[Visibilities, InFieldCalibration]:
     """Return visibilities with better gains and without bad antennas, and the outcome.
 

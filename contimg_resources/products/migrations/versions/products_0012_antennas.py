@@ -15,7 +15,7 @@ def upgrade() -> None:
     """Make the tables of evidence and marks of antennas."""
     op.create_table(
         "antenna_evidence",
-        sa.Column("key", sa.ForeignKey("observations.key"), primary_key=True),
+        sa.Column("key", sa.String(16), sa.ForeignKey("observations.key"), primary_key=True),
         sa.Column("telescope", sa.String(64), nullable=False),
         sa.Column("mid_mjd", sa.Double, nullable=False),
         sa.Column("n_antennas", sa.Integer, nullable=False),
