@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from contimg_resources.core.times import isot_from_mjd
+
 #: An antenna is named when it is at fault in this many of the last examined observations ...
 N_FAULTY, N_LAST = 2, 3
 #: ... and given back when it is healthy in this many, one after the other.
@@ -72,10 +74,51 @@ class Spell:
     n_faulty: int  #: Number of observations in which it is at fault.
     end_mjd: float | None = None  #: Middle of the first healthy observation; None: it is bad still.
 
-    def in_words(self, day: str) -> str:
-        """Return the spell in words; `day` is the time of its start as text."""
-        times = f"in {self.n_faulty} observations" if self.n_faulty > 1 else "in one observation"
-        return f"{self.fault} ({times} since {day})"
+    def in_words(self) -> str:
+        """Return the spell in words."""
+        start = isot_from_mjd(self.start_mjd)[:16]
+        return f"{self.fault} ({self.n_faulty} observations since {start} UTC)"
+
+
+@dataclass(frozen=True)
+class KnownAntennas:
+    """What is known about antennas before an observation is imaged; names with reasons."""
+
+    bad: dict[str, str] = field(default_factory=dict)  #: Left out, whatever their data show.
+    #: Left out unless their data show that they are useful again.
+    suspected: dict[str, str] = field(default_factory=dict)
+    good: dict[str, str] = field(default_factory=dict)  #: Never left out for their evidence.
+
+
+NOTHING_KNOWN = KnownAntennas()
+
+
+@dataclass(frozen=True)
+class AntennaReport:
+    """The state of the antennas of a telescope at a moment."""
+
+    telescope: str  #: Name of the telescope; empty: nothing was observed.
+    observed: tuple[ObservedAntennas, ...]  #: The observations that it follows from, by time.
+    spells: tuple[Spell, ...]  #: Times in which antennas are bad, in the order of naming.
+    marks: dict[str, MarkedAntenna]  #: The marks that count, by antenna.
+
+    @property
+    def suspected(self) -> dict[str, str]:
+        """Antennas that are bad by their evidence and that nobody marked, with the reasons."""
+        return {
+            one.antenna: one.in_words()
+            for one in self.spells
+            if one.end_mjd is None and one.antenna not in self.marks
+        }
+
+    @property
+    def bad(self) -> dict[str, str]:
+        """Antennas that are bad by their evidence or a mark, with the reasons."""
+        return self.suspected | self.marked(AntennaMark.BAD)
+
+    def marked(self, mark: AntennaMark) -> dict[str, str]:
+        """Return the antennas with a mark, with the reasons."""
+        return {name: one.in_words() for name, one in self.marks.items() if one.mark is mark}
 
 
 def spells(observed: Sequence[ObservedAntennas]) -> tuple[Spell, ...]:

@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from contimg_resources.calibration.antenna_health import AntennaEvidence
+from contimg_resources.calibration.antenna_record import KnownAntennas
 from contimg_resources.core.arrays import Floats
 from contimg_resources.settings import ImagingSettings
 
@@ -30,19 +31,6 @@ class ReferenceSource:
         """Return the flux density at a frequency (Hz), Jy."""
         ratio = frequency_hz / (self.reference_ghz * 1e9)
         return float(self.flux_jy * ratio**self.spectral_index)
-
-
-@dataclass(frozen=True)
-class KnownAntennas:
-    """What is known about antennas before an observation is imaged; names with reasons."""
-
-    bad: dict[str, str] = field(default_factory=dict)  #: Left out, whatever their data show.
-    #: Left out unless their data show that they are useful again.
-    suspected: dict[str, str] = field(default_factory=dict)
-    good: dict[str, str] = field(default_factory=dict)  #: Never left out for their evidence.
-
-
-NOTHING_KNOWN = KnownAntennas()
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,11 @@ from pydantic import TypeAdapter, ValidationError
 from contimg_resources.calibration.antenna_health import AntennaEvidence, Evidence, faults
 from contimg_resources.calibration.antenna_record import (
     AntennaMark,
+    AntennaReport,
     MarkedAntenna,
     ObservedAntennas,
+    marks_at,
+    spells,
 )
 from contimg_resources.core.errors import InvalidName, ProductsError
 from contimg_resources.core.plain_text import plain_line
@@ -26,6 +29,8 @@ from contimg_resources.products.tables import antenna_evidence, antenna_marks
 
 #: Maximum number of characters of an antenna's name, of a person's, and of a note.
 LONGEST_NAME, LONGEST_NOTE = 60, 2000
+#: A moment after an observation, days.
+_AFTER_DAYS = 1e-6
 
 _OBSERVED = Records(ObservedAntennas, antenna_evidence, ProductsError)
 _MARKS = Records(MarkedAntenna, antenna_marks, ProductsError)
@@ -109,6 +114,33 @@ class AntennaProducts(PartOfStore):
         if telescope is not None:
             query = query.where(columns.telescope == plain_line(telescope)[:LONGEST_NAME])
         return self._database.all(query.order_by(columns.mid_mjd), _OBSERVED.read)
+
+    def before(self, mjd: float, days: float, *, telescope: str | None = None) -> AntennaReport:
+        """Return the state of the antennas before a moment.
+
+        Parameters
+        ----------
+        mjd : float
+            The moment, MJD in days; observations at it don't count.
+        days : float
+            Number of days before it whose observations count.
+        telescope : str, optional
+            The telescope; None: that of the last of these observations.
+        """
+        observed = self.observed(telescope=telescope, start_mjd=mjd - days, end_mjd=mjd)
+        if telescope is None and observed:
+            telescope = observed[-1].telescope
+            observed = [one for one in observed if one.telescope == telescope]
+        marks = marks_at(self.marks(), mjd)
+        return AntennaReport(telescope or "", tuple(observed), spells(observed), marks)
+
+    def present(self, days: float) -> AntennaReport:
+        """Return the state of the antennas after the latest observation that examined them.
+
+        `days` is as for `before`.
+        """
+        last = self.last()
+        return self.before(now_mjd() if last is None else last.mid_mjd + _AFTER_DAYS, days)
 
     def last(self) -> ObservedAntennas | None:
         """Return what the latest observation shows; None: there is none."""

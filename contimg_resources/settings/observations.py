@@ -206,7 +206,7 @@ class AntennaSettings(Section):
     )
     days: float = Field(
         3.0,
-        gt=0,
+        ge=2,
         le=30,
         description="Evidence of observations up to this many days before an observation counts.",
     )

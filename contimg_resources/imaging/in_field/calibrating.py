@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.calibration.antenna_health import Evidence, faults
+from contimg_resources.calibration.antenna_record import NOTHING_KNOWN, KnownAntennas
 from contimg_resources.core.progress import report_progress
 from contimg_resources.imaging.beam import separation_rad
 from contimg_resources.imaging.in_field.evidence import antenna_evidence
@@ -20,8 +21,6 @@ from contimg_resources.imaging.in_field.sums import FieldSums, field_sums
 from contimg_resources.imaging.model import (
     InFieldCalibration,
     InFieldSolution,
-    NOTHING_KNOWN,
-    KnownAntennas,
     ReferenceSource,
 )
 from contimg_resources.imaging.visibilities import Block, Visibilities

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from contimg_resources.calibration.antenna_health import AntennaEvidence
-from contimg_resources.imaging.in_field.solving import LEAST_EXPLAINED, FieldGains
-from contimg_resources.imaging.in_field.sums import Complexes, FieldSums, Floats
+from contimg_resources.imaging.in_field.solving import LEAST_EXPLAINED, Complexes, FieldGains
+from contimg_resources.imaging.in_field.sums import FieldSums, Floats
 
 #: Minimum significance (sigma) of an antenna's signal for its coherence to be measured.
 _SIGNIFICANT = 6.0
@@ -44,7 +44,7 @@ def antenna_evidence(
     is ``sqrt(C / P)``: sources that the model lacks, or that the antenna resolves, are in neither.
     """
     n_rows = sums.n_rows.sum(axis=0)
-    there = np.flatnonzero(n_rows)
+    there = [int(i) for i in np.flatnonzero(n_rows)]
     data = sums.n_values.sum(axis=0) / np.where(n_rows > 0, n_rows, 1)
     lost = gains.lost.mean(axis=0)
     gain, gain_error = _amplitudes(sums)
