@@ -10,6 +10,7 @@ from contimg_resources.calibration.antenna_record import (
     KnownAntennas,
     ObservedAntennas,
 )
+from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.imaging.model import ImageResult
 from contimg_resources.observations.model import Observation
 from contimg_resources.products.store import ProductsStore
@@ -42,4 +43,24 @@ def record_antennas(
         found.antennas if found else {},
         found.left_out if found else {},
         run_id=run_id,
+    )
+
+
+def check_antennas(observed: ObservedAntennas, known: KnownAntennas) -> Verdict:
+    """Check whether antennas are at fault that no person has marked as bad."""
+    new = {name: why for name, why in observed.faults.items() if name not in known.bad}
+    n_examined = observed.n_antennas - len(observed.unexamined)
+    told = "; ".join(f"antenna {name}: {why}" for name, why in new.items())
+    return Verdict(
+        name="antennas",
+        passed=not new,
+        words=told or f"none of {n_examined} antennas is at fault"
+        if observed.n_antennas
+        else "not evaluated: the antennas weren't examined",
+        evaluated=n_examined > 0,
+        measures={
+            "n_faulty": len(observed.faults),
+            "n_left_out": len(observed.left_out),
+            "n_examined": n_examined,
+        },
     )

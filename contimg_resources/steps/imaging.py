@@ -31,7 +31,7 @@ from contimg_resources.observations.calibrators import Calibrator, separation_de
 from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import Artefact, ArtefactKind, ImageRecord, ObservationState
 from contimg_resources.settings import ImagingSettings
-from contimg_resources.steps.antennas import known_antennas, record_antennas
+from contimg_resources.steps.antennas import check_antennas, known_antennas, record_antennas
 from contimg_resources.steps.disk_space import wait_for_disk_space
 from contimg_resources.steps.in_casa import image, load_engines
 from contimg_resources.steps.origin import software
@@ -62,6 +62,7 @@ class Imaged:
     checksums: tuple[str, ...]  #: Checksums of the image, the PB-corrected image and the residual.
     engine_s: float  #: Imaging time in the CASA process, without its start-up, seconds.
     antennas: ObservedAntennas  #: What the observation shows about its antennas.
+    health: Verdict  #: Check of the antennas; a failure doesn't fail the image.
 
     @property
     def thumbnail(self) -> bytes:
@@ -157,6 +158,7 @@ def image_observation(
         checksums=tuple(a.checksum for a in artefacts if a.kind in fits),
         engine_s=timed.seconds,
         antennas=observed,
+        health=check_antennas(observed, request.antennas),
     )
 
 
