@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 
 from contimg_assets.telling import drawing, listed, picture, preview
+from contimg_resources.calibration.antenna_record import ObservedAntennas
 from contimg_resources.calibration.solve.model import SolvedCaltable
 from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.imaging.model import ImageFiles, Source, SubBandImage
@@ -187,6 +188,23 @@ def describe_image(imaged: Imaged) -> Metadata:
             "files": dg.MetadataValue.path(result.directory),
         }
     )
+
+
+def _antennas(observed: ObservedAntennas) -> Metadata:
+    """Return which antennas are at fault and which are left out, with the reasons."""
+    shown = {
+        name: {
+            "antenna": name,
+            "fault": observed.faults.get(name, ""),
+            "left out": observed.left_out.get(name, ""),
+        }
+        for name in (*observed.faults, *observed.left_out)
+    }
+    return {
+        "n_antennas_at_fault": len(observed.faults),
+        "n_antennas_left_out": len(observed.left_out),
+        "antennas": listed(shown.values()) if shown else None,
+    }
 
 
 def describe_added(record: ObservationRecord, image: ImageRecord | None, files: Path) -> Metadata:

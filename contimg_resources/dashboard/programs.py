@@ -1,8 +1,8 @@
 """What the dashboard's server answers besides files.
 
 Belongs here: which requests there are, opening the stores and the list of people for them. Doesn't:
-the answers (see `observing`, `antenna_pages`, `mosaicked`, `caltable_sets`, `vetting`, `annotating`,
-`reprocessing`, `naming`, `contimg_resources.vo`).
+the answers (see `observing`, `antenna_pages`, `mosaicked`, `caltable_sets`, `vetting`,
+`annotating`, `reprocessing`, `naming`, `contimg_resources.vo`).
 """
 
 import getpass
