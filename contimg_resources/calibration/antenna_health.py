@@ -22,10 +22,13 @@ _DEAD_SHARE = 0.5
 _DEAD_GAIN = 0.1
 #: Maximum share of unflagged data of an antenna without data.
 _NO_DATA = 0.05
-#: The band is this wide, Hz: a delay of half its inverse turns the phase by half a turn over it.
-_BAND_HZ = 187.5e6
-#: Minimum share of the signal that solving a delay regains, of an antenna whose delay is wrong.
-_REGAINED = 0.75
+#: Minimum coherence between integrations of stable phases: they change by less than 60 deg.
+_STABLE = 0.5
+#: A delay of half the inverse of the band's width turns the phase by half a turn over it; ns.
+_DELAY_NS = 0.5e9 / 187.5e6
+#: Maximum share that is coherent with in-field calibration, of an antenna at fault; between this
+#: and `USEFUL`, bright sources that it resolves may be the reason.
+_INCOHERENT = 0.3
 
 
 class Fault(StrEnum):
@@ -37,29 +40,35 @@ class Fault(StrEnum):
     """Its data are noise. Swapped polarisations look like this where only parallel hands exist."""
     LOW_GAIN = "low gain"
     """Its signal is weaker than the caltable set says."""
+    PHASES = "unstable phases"
+    """Its phases change from integration to integration."""
     DELAY = "wrong delay"
     """Its phases turn over the band."""
-    PHASES = "unstable phases"
-    """Its phases vary within the observation."""
+    INCOHERENT = "incoherent signal"
+    """Its signal doesn't agree with the field, whatever its gains are."""
 
 
 @dataclass(frozen=True)
 class AntennaEvidence:
     """The evidence that one observation has about one antenna.
 
-    Amplitudes are relative to the model of the field and to the median antenna. None: not measured.
+    None: not measured.
     """
 
     data: float  #: Share of its visibilities that aren't flagged.
     lost: float = 0.0  #: Share of the integrations in which it has no signal.
-    gain: float | None = None  #: Amplitude of its signal, whatever the phases are.
+    #: Amplitude of its signal over that of the model, relative to antennas as far from the middle
+    #: of the array, which resolve sources as much.
+    gain: float | None = None
     gain_error: float | None = None  #: Standard deviation of `gain`.
-    #: Share of the amplitude of its signal that has one phase over time and frequency, before
-    #: in-field calibration.
+    #: Mean cosine of the change of its phase from one integration to the next.
     coherence: float | None = None
-    kept: float | None = None  #: The same with the gains of in-field calibration.
-    error: float | None = None  #: Standard deviation of `coherence` and `kept`.
-    delay_ns: float = 0.0  #: Largest delay that in-field calibration found, ns.
+    coherence_error: float | None = None  #: Standard deviation of `coherence`.
+    #: Share of the amplitude of its signal that has one phase over time and frequency, with the
+    #: gains of in-field calibration.
+    kept: float | None = None
+    kept_error: float | None = None  #: Standard deviation of `kept`.
+    delay_ns: float = 0.0  #: Median of the delays that in-field calibration found, ns.
     phase_rms_deg: float = 0.0  #: Rms of the phases that in-field calibration applies, degrees.
 
     @property
@@ -78,28 +87,27 @@ class AntennaEvidence:
             return Fault.DEAD
         if _certain(self.gain, self.gain_error, USEFUL):
             return Fault.LOW_GAIN
-        if not _certain(self.coherence, self.error, USEFUL):
-            return None
-        assert self.coherence is not None
-        regained = self.kept is not None and self.kept > _REGAINED
-        turns = abs(self.delay_ns) * 1e-9 * _BAND_HZ
-        return Fault.DELAY if regained and turns > 0.5 else Fault.PHASES
+        if _certain(self.coherence, self.coherence_error, _STABLE):
+            return Fault.PHASES
+        if abs(self.delay_ns) > _DELAY_NS:
+            return Fault.DELAY
+        return Fault.INCOHERENT if _certain(self.kept, self.kept_error, _INCOHERENT) else None
 
     @property
     def is_useless(self) -> bool:
         """Return whether an image is certainly better without the antenna."""
-        return self._kept_below(SIGMA)
+        return self._below(USEFUL, SIGMA)
 
     @property
     def may_be_useless(self) -> bool:
         """Return whether nothing shows that the antenna does an image any good."""
-        return self.kept is None or self._kept_below(-SIGMA)
+        return self.kept is None or self._below(USEFUL, -SIGMA)
 
-    def _kept_below(self, sigma: float) -> bool:
+    def _below(self, limit: float, sigma: float) -> bool:
         # Integrations without signal are left out in any case.
         return any(
-            _certain(share, error, USEFUL, sigma)
-            for share, error in ((self.gain, self.gain_error), (self.kept, self.error))
+            _certain(share, error, limit, sigma)
+            for share, error in ((self.gain, self.gain_error), (self.kept, self.kept_error))
         )
 
     def in_words(self) -> str:
@@ -110,12 +118,14 @@ class AntennaEvidence:
         if fault is Fault.DEAD and self.lost:
             return f"no signal in {self.lost:.0%} of the observation"
         if fault in (Fault.DEAD, Fault.LOW_GAIN):
-            return f"{self.gain:.2f} of the amplitude of the other antennas"
+            return f"{self.gain:.2f} of the amplitude of other antennas"
+        if fault is Fault.PHASES:
+            return f"coherence {self.coherence:.2f} between integrations"
         if fault is Fault.DELAY:
             return f"a delay of {self.delay_ns:+.1f} ns"
-        if self.coherence is None:
+        if self.kept is None:
             return "not examined"
-        return f"{self.coherence:.0%} of its signal is coherent"
+        return f"{self.kept:.0%} of its signal agrees with the field"
 
 
 #: Evidence by name of the antenna.
@@ -124,11 +134,12 @@ Evidence = Mapping[str, AntennaEvidence]
 
 def faults(evidence: Evidence) -> dict[str, str]:
     """Return the antennas at fault, with what is wrong with them."""
-    return {
-        name: f"{one.fault}: {one.in_words()}"
-        for name, one in evidence.items()
-        if one.fault is not None
-    }
+    return {name: told(one) for name, one in evidence.items() if one.fault is not None}
+
+
+def told(one: AntennaEvidence) -> str:
+    """Return the fault, if there is one, and the evidence in words."""
+    return f"{one.fault}: {one.in_words()}" if one.fault else one.in_words()
 
 
 def _certain(share: float | None, error: float | None, limit: float, sigma: float = SIGMA) -> bool:

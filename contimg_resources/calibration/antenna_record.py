@@ -88,6 +88,7 @@ class KnownAntennas:
     #: Left out unless their data show that they are useful again.
     suspected: dict[str, str] = field(default_factory=dict)
     good: dict[str, str] = field(default_factory=dict)  #: Never left out for their evidence.
+    by_evidence: bool = True  #: Whether others are left out for their evidence.
 
 
 NOTHING_KNOWN = KnownAntennas()

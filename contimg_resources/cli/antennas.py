@@ -126,7 +126,7 @@ def show(
         print_json({"antenna": antenna, "evidence": dict(found), "marks": marks})
         return
     print_table(
-        ("observation", "fault", "data", "gain", "coherent", "in field", "delay (ns)", "evidence"),
+        ("observation", "fault", "data", "gain", "coherence", "kept", "delay (ns)", "evidence"),
         [
             (
                 key,

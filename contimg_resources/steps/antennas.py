@@ -26,8 +26,7 @@ def known_antennas(
     )
     bad = report.marked(AntennaMark.BAD)
     if not settings.leave_out:
-        why = "antennas.leave_out is off"
-        return KnownAntennas(bad=bad, good={a.name: why for a in observation.antennas})
+        return KnownAntennas(bad=bad, by_evidence=False)
     return KnownAntennas(bad, report.suspected, report.marked(AntennaMark.GOOD))
 
 

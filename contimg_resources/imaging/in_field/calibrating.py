@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.calibration.antenna_health import Evidence, faults
+from contimg_resources.calibration.antenna_health import Evidence, told
 from contimg_resources.calibration.antenna_record import NOTHING_KNOWN, KnownAntennas
 from contimg_resources.core.progress import report_progress
 from contimg_resources.imaging.beam import separation_rad
@@ -104,12 +104,14 @@ def _left_out(evidence: Evidence, known: KnownAntennas) -> dict[str, str]:
     An antenna that earlier observations found bad has to show that it is useful; all others have to
     show that they aren't.
     """
+    if not known.by_evidence:
+        return {name: why for name, why in known.bad.items() if name in evidence}
     suspected = {
         name: why
         for name, why in known.suspected.items()
         if name not in evidence or evidence[name].may_be_useless
     }
-    now = faults({name: one for name, one in evidence.items() if one.is_useless})
+    now = {name: told(one) for name, one in evidence.items() if one.is_useless}
     if len(now.keys() | suspected.keys()) > max(1, _MOST_USELESS * len(evidence)):
         now = {}
     found = {name: why for name, why in (now | suspected).items() if name not in known.good}

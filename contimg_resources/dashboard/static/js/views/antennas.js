@@ -78,8 +78,8 @@ const LAST = [
   { name: "Fault", of: (r) => r.fault ?? "", show: (r) => (r.fault ? el("span", { class: "state failed" }, r.fault) : "") },
   { name: "Data", of: (r) => r.data, show: (r) => percent(r.data, 0), number: true },
   { name: "Gain", of: (r) => r.gain, show: (r) => fixed(r.gain, 2), number: true },
-  { name: "Coherent", of: (r) => r.coherence, show: (r) => percent(r.coherence, 0), number: true },
-  { name: "With in-field calibration", of: (r) => r.kept, show: (r) => percent(r.kept, 0), number: true },
+  { name: "Coherence", of: (r) => r.coherence, show: (r) => fixed(r.coherence, 2), number: true },
+  { name: "Agrees with the field", of: (r) => r.kept, show: (r) => percent(r.kept, 0), number: true },
   { name: "Delay (ns)", of: (r) => r.delay_ns, show: (r) => fixed(r.delay_ns, 1), number: true },
 ];
 
