@@ -1,4 +1,4 @@
-"""``contimg antennas``: the table, one antenna, marks; the status; the alert; the dashboard."""
+"""``contimg antennas``: the table, one antenna, marks; the status; the alert."""
 
 import json
 from pathlib import Path
@@ -7,12 +7,10 @@ from typing import Any
 import pytest
 
 from contimg_resources.cli.main import run
-from contimg_resources.dashboard.antenna_pages import AntennaPages
 from contimg_resources.database import now_mjd
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.steps.alerting import untold
 from tests.alerts.conftest import make_workshop
-from tests.dashboard.conftest import ask, files_served_here
 from tests.products.conftest import MJD
 from tests.products.test_antennas import STEP, record
 
@@ -52,9 +50,8 @@ def test_an_operator_sees_bad_antennas_and_overrides_them(tmp_path: Path, capsys
     assert [e["lost"] for e in one["evidence"].values()] == [0, 0, 1, 1, 1]
     assert run(["antennas", "show", "24", *state]) == 0
     assert "marked good by Ada: repaired" in capsys.readouterr().out
-    for wrong, code in (("worse", 2), ("bad", 1)):
-        name = "24" if wrong == "worse" else "twenty-four"
-        assert run(["antennas", "mark", name, wrong, "--note", "x", *state]) == code
+    for wrong in (("24", "worse"), ("twenty-four", "bad")):
+        assert run(["antennas", "mark", *wrong, "--note", "x", *state]) == 2
     assert "no antenna 'twenty-four'; it has 1, 24, 104" in capsys.readouterr().err
 
 
@@ -74,18 +71,3 @@ def test_an_alert_names_antennas_that_went_bad_once(tmp_path: Path) -> None:
     record(workshop.products, tmp_path, 4, "24", days=ago)
     assert alerts(2 * STEP) == [one]
     assert alerts(1.1) == []
-
-
-def test_the_dashboard_has_the_state_after_any_observation(
-    store: ProductsStore, tmp_path: Path
-) -> None:
-    keys = [one.key for one in store.antennas.observed()]
-    (tmp_path / "export").mkdir()
-    with files_served_here(tmp_path / "export", AntennaPages(store, 3.0).routes) as address:
-        _, last, _ = ask(address, "GET", "antennas")
-        status, early, _ = ask(address, "GET", f"antennas/{keys[2]}")
-        missing, _, _ = ask(address, "GET", "antennas/61000.00000")
-    assert set(last["bad"]) == {"24"}
-    assert [o["key"] for o in last["observations"]] == keys
-    assert last["last"]["24"]["fault"] == "dead"
-    assert (status, set(early["bad"]), missing) == (200, {"1"}, 404)

@@ -5,7 +5,7 @@ import { el } from "../elements.js";
 import { chart } from "../charts/chart.js";
 import { dots, shapes } from "../charts/marks.js";
 import { record as recordOf } from "../live.js";
-import { counted, fixed, percent } from "../numbers.js";
+import { counted, fixed, percent, range } from "../numbers.js";
 import { observationLink } from "../pages.js";
 import { table } from "../tables.js";
 import { utcText } from "../times.js";
@@ -13,7 +13,7 @@ import { utcText } from "../times.js";
 export const title = "Antennas";
 export const needs = [];
 
-const HEALTHY = "healthy";
+const HEALTHY = "no fault";
 const UNKNOWN = "not examined";
 const ROW_PX = 9;
 /** Names beside the grid are at least this many rows apart. */
@@ -27,15 +27,15 @@ function stateOf(observation, antenna) {
 }
 
 function grid(names, observations) {
-  const cells = observations.flatMap((o, x) => names.map((antenna, y) => ({ x, y, antenna, key: o.key, mjd: o.mid_mjd, state: stateOf(o, antenna), out: o.left_out[antenna] ?? "" })));
+  const cells = observations.flatMap((o) => names.map((antenna, y) => ({ x: o.mid_mjd, y, antenna, key: o.key, mjd: o.mid_mjd, state: stateOf(o, antenna), out: o.left_out[antenna] ?? "" })));
   const points = cells.map((c) => ({ ...c, says: `Antenna ${c.antenna}, ${c.key}, ${utcText(c.mjd)} UTC: ${c.state}${c.out ? "; left out" : ""}. `, open: `#/observations/${encodeURIComponent(c.key)}` }));
   const faulty = points.filter((c) => c.state !== HEALTHY && c.state !== UNKNOWN);
   return chart({
     id: "antenna-grid",
     title: "Health of each antenna in each observation",
     gist: `${counted(names.length, "antennas")} in ${counted(observations.length, "observations")}; ${faulty.length ? `at fault: ${[...new Set(faulty.map((c) => c.antenna))].join(", ")}` : "none at fault"}.`,
-    height: Math.max(200, ROW_PX * names.length + 60),
-    x: { kind: "linear", label: "Observation, in the order of time", domain: [-0.7, observations.length - 0.3] },
+    height: Math.max(200, ROW_PX * names.length + 80),
+    x: { kind: "time", label: "UTC date, and MJD", domain: range(observations.map((o) => o.mid_mjd)) },
     y: { kind: "linear", label: "Antenna", domain: [names.length - 0.3, -0.7], ticks: names.flatMap((text, value) => (value % EVERY ? [] : [{ value, text }])) },
     draw(plot) {
       dots(plot, points.filter((c) => c.state === HEALTHY), "main", 4);
@@ -92,7 +92,7 @@ export async function show(index, key) {
   return [
     el("h1", { tabindex: -1 }, title),
     observations.length
-      ? el("p", { class: "lead", id: "antennas-bad" }, Object.keys(bad).length ? `${counted(Object.keys(bad).length, "antennas")} of ${names.length} are bad after ` : `All ${names.length} antennas are good after `, observationLink(after.key), `, by the observations of ${fixed(found.days, 0)} days.`)
+      ? el("p", { class: "lead", id: "antennas-bad" }, `Bad: ${Object.keys(bad).length} of ${counted(names.length, "antennas")}, after `, observationLink(after.key), `, by the observations of ${fixed(found.days, 0)} days.`)
       : el("p", { class: "message" }, "No observation of these days has examined the antennas: in-field calibration needs a reference catalogue."),
     el("ul", {}, Object.entries(bad).map(([antenna, why]) => el("li", {}, el("strong", {}, `Antenna ${antenna}: `), why))),
     observations.length ? grid(names, observations) : null,
