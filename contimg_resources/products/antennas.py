@@ -6,11 +6,11 @@ Belongs here: recording and listing both. Doesn't: what follows from them (see
 An observation has one row, which a repetition replaces. Marks are only added.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from contimg_resources.calibration.antenna_health import AntennaEvidence, Evidence, faults
 from contimg_resources.calibration.antenna_record import (
@@ -21,7 +21,7 @@ from contimg_resources.calibration.antenna_record import (
     marks_at,
     spells,
 )
-from contimg_resources.core.errors import InvalidName, ProductsError
+from contimg_resources.core.errors import InvalidName, ProductsError, in_words_of_reader
 from contimg_resources.core.plain_text import plain_line
 from contimg_resources.database import PartOfStore, now_mjd, plain_json
 from contimg_resources.database.records import Records, between, replace_row, values_of
@@ -35,6 +35,8 @@ _AFTER_DAYS = 1e-6
 _OBSERVED = Records(ObservedAntennas, antenna_evidence, ProductsError)
 _MARKS = Records(MarkedAntenna, antenna_marks, ProductsError)
 _EVIDENCE = TypeAdapter(dict[str, AntennaEvidence])
+#: Evidence is stored by column, which takes a fifth of the space.
+_NAMES, _COLUMNS = "antenna", tuple(f.name for f in fields(AntennaEvidence))
 
 
 class AntennaProducts(PartOfStore):
@@ -83,7 +85,12 @@ class AntennaProducts(PartOfStore):
             made,
             run_id=run_id,
             created_mjd=now_mjd(),
-            evidence=plain_json({name: asdict(one) for name, one in evidence.items()}),
+            evidence=plain_json(
+                {
+                    _NAMES: list(evidence),
+                    **{c: [getattr(one, c) for one in evidence.values()] for c in _COLUMNS},
+                }
+            ),
         )
         with self._database.write() as connection:
             if evidence:
@@ -205,10 +212,14 @@ class AntennaProducts(PartOfStore):
 
 def _whole(row: Any) -> tuple[str, dict[str, AntennaEvidence]]:
     try:
-        return row.key, _EVIDENCE.validate_python(row.evidence)
-    except ValidationError as error:
+        stored = [row.evidence[column] for column in (_NAMES, *_COLUMNS)]
+        told = {
+            name: dict(zip(_COLUMNS, one, strict=True)) for name, *one in zip(*stored, strict=True)
+        }
+        return row.key, _EVIDENCE.validate_python(told)
+    except (KeyError, TypeError, ValueError) as error:
         raise ProductsError(
             f"the evidence about antennas of observation {row.key} in the products store is "
-            f"damaged: {error.errors()[0]['msg']}",
+            f"damaged: {in_words_of_reader(error)}",
             key=row.key,
         ) from error

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from contimg_resources.calibration.antenna_health import AntennaEvidence
 from contimg_resources.calibration.antenna_record import AntennaMark, MarkedAntenna
-from contimg_resources.core.errors import InvalidName
+from contimg_resources.core.errors import InvalidName, ProductsError
 from contimg_resources.products.store import ProductsStore
+from contimg_resources.products.tables import antenna_evidence
 from tests.products.conftest import MJD, make_observation
 
 GOOD = AntennaEvidence(1.0, 0.0, 1.0, 0.01, 0.99, 0.01, 0.98, 0.01)
@@ -86,3 +88,17 @@ def test_persons_override_and_all_marks_are_kept(store: ProductsStore, tmp_path:
         with pytest.raises(InvalidName, match="a note is one line"):
             mark("24", AntennaMark.BAD, wrong)
     assert len(store.antennas.marks()) == 3
+
+
+def test_damaged_evidence_is_one_error_that_names_the_observation(
+    store: ProductsStore, tmp_path: Path
+) -> None:
+    key = record(store, tmp_path, 0, "24")
+    for damaged in ({}, [], {"antenna": ["1"]}, "x"):
+        with store.write() as connection:
+            connection.execute(sa.update(antenna_evidence).values(evidence=damaged))
+        with pytest.raises(ProductsError, match=f"of observation {key} .* is damaged"):
+            store.antennas.evidence_of(key)
+    assert store.antennas.observed()[0].faults == {
+        "24": "dead: no signal in 100% of the observation"
+    }

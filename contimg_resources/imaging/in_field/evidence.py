@@ -68,12 +68,12 @@ def antenna_evidence(
 
     def known(values: Floats, i: int) -> float | None:
         is_known = is_of_field and data[i] > 0 and np.isfinite(values[i])
-        return round(float(values[i]), 4) if is_known else None
+        return round(float(values[i]), 3) if is_known else None
 
     return {
         names[i]: AntennaEvidence(
-            data=round(float(data[i]), 4),
-            lost=round(float(gains.lost[:, i].mean()), 4),
+            data=round(float(data[i]), 3),
+            lost=round(float(gains.lost[:, i].mean()), 3),
             gain=known(gain, i),
             gain_error=known(gain_error, i),
             coherence=known(coherence, i),
@@ -81,7 +81,7 @@ def antenna_evidence(
             kept=known(kept, i),
             kept_error=known(kept_error, i),
             delay_ns=round(float(1e9 * np.median(gains.delay_s[:, i])), 2),
-            phase_rms_deg=round(float(rms_deg[i]), 2),
+            phase_rms_deg=round(float(rms_deg[i]), 1),
         )
         for i in map(int, np.flatnonzero(n_rows))
     }
