@@ -95,8 +95,9 @@ class AntennaEvidence:
 
     @property
     def is_useless(self) -> bool:
-        """Return whether an image is certainly better without the antenna."""
-        return self._below(USEFUL, SIGMA)
+        """Return whether an image is certainly better without what the antenna has of a signal."""
+        # Integrations without signal are left out in any case.
+        return self.lost < 1 and self._below(USEFUL, SIGMA)
 
     @property
     def may_be_useless(self) -> bool:
@@ -104,7 +105,6 @@ class AntennaEvidence:
         return self.kept is None or self._below(USEFUL, -SIGMA)
 
     def _below(self, limit: float, sigma: float) -> bool:
-        # Integrations without signal are left out in any case.
         return any(
             _certain(share, error, limit, sigma)
             for share, error in ((self.gain, self.gain_error), (self.kept, self.kept_error))
