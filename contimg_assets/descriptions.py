@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 
 from contimg_assets.telling import drawing, listed, preview
+from contimg_resources.calibration.antenna_record import ObservedAntennas
 from contimg_resources.calibration.solve.model import SolvedCaltable
 from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.imaging.model import ImageFiles, Source, SubBandImage
@@ -169,6 +170,7 @@ def describe_image(imaged: Imaged) -> Metadata:
             "n_sources": statistics.n_sources,
             "n_clean_iterations": result.n_iterations,
             "in_field_calibration": None if result.in_field is None else result.in_field.why,
+            **_antennas(imaged.antennas),
             "engine": result.engine,
             "engine_s": imaged.engine_s,
             "image_size_pixels": result.grid.size,
@@ -186,6 +188,23 @@ def describe_image(imaged: Imaged) -> Metadata:
             "files": dg.MetadataValue.path(result.directory),
         }
     )
+
+
+def _antennas(observed: ObservedAntennas) -> Metadata:
+    """Return which antennas are at fault and which are left out, with the reasons."""
+    shown = {
+        name: {
+            "antenna": name,
+            "fault": observed.faults.get(name, ""),
+            "left out": observed.left_out.get(name, ""),
+        }
+        for name in (*observed.faults, *observed.left_out)
+    }
+    return {
+        "n_antennas_at_fault": len(observed.faults),
+        "n_antennas_left_out": len(observed.left_out),
+        "antennas": listed(shown.values()) if shown else None,
+    }
 
 
 def describe_added(record: ObservationRecord, image: ImageRecord | None, files: Path) -> Metadata:

@@ -21,12 +21,12 @@ from contimg_resources.steps.resource import uses
 from contimg_resources.steps.workshop import Workshop
 
 
-def _check(name: str, description: str) -> dg.AssetCheckSpec:
+def _check(name: str, description: str, *, blocking: bool = True) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
         name,
         asset="image_5min",
         partitions_def=observation_mjd,
-        blocking=True,
+        blocking=blocking,
         description=description,
     )
 
@@ -42,6 +42,11 @@ def _check(name: str, description: str) -> dg.AssetCheckSpec:
             "Flux densities after primary-beam correction agree with the reference catalogue.",
         ),
         _check("astrometry", "Positions agree with the reference catalogue."),
+        _check(
+            "antennas",
+            "No antenna is at fault, except those that a person marked as bad.",
+            blocking=False,
+        ),
     ],
     group_name="imaging",
     kinds={"casa", "fits"},
@@ -73,6 +78,9 @@ def image_5min(
                 **dashboard_link(workshop.settings, f"observations/{key}"),
             },
             data_version=content_version(*imaged.checksums),
-            check_results=[check_result(verdict) for verdict in imaged.verdicts],
+            check_results=[
+                *(check_result(verdict) for verdict in imaged.verdicts),
+                check_result(imaged.health, dg.AssetCheckSeverity.WARN),
+            ],
         )
         stop_at_failed_checks(imaged.verdicts)

@@ -51,15 +51,17 @@ def log_progress(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> P
     return tell
 
 
-def check_result(verdict: Verdict) -> dg.AssetCheckResult:
-    """Return the result of a check as Dagster's asset check result.
+def check_result(
+    verdict: Verdict, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+) -> dg.AssetCheckResult:
+    """Return the result of a check as Dagster's asset check result; `severity` is of a failure.
 
     A check that had nothing to compare with passes with a warning that states it.
     """
     return dg.AssetCheckResult(
         check_name=verdict.name,
         passed=verdict.passed,
-        severity=(dg.AssetCheckSeverity.ERROR if verdict.evaluated else dg.AssetCheckSeverity.WARN),
+        severity=severity if verdict.evaluated else dg.AssetCheckSeverity.WARN,
         description=verdict.words,
         # A value that isn't a finite number would break the page that plots it.
         metadata={

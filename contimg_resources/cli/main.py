@@ -23,6 +23,7 @@ import typer
 from contimg_resources import __version__
 from contimg_resources.cli import (
     alerts,
+    antennas,
     calibrate,
     calibrators,
     catalogue,
@@ -77,6 +78,7 @@ _PANELS: dict[str, dict[str, Any]] = {
         "apply": calibrate.apply,
         "registry": registry.app,
         "calibrators": calibrators.app,
+        "antennas": antennas.app,
     },
     "Image": {"images": images.app, "mosaic": mosaic.mosaic},
     "Sky": {

@@ -58,6 +58,7 @@ def status(
     latest = products.list_observations(limit=1)
     rejected = products.rejections.list()
     problems = tuple(present_problems(settings, products, registry))
+    antennas = products.antennas.present(settings.antennas.days).bad
     told: dict[str, Any] = {
         "state": settings.state,
         "ms_dir": watched_directory(settings.state) or settings.incoming_dir,
@@ -66,6 +67,7 @@ def status(
         "observations": {s.value: counts.get(s, 0) for s in ObservationState},
         "latest": latest[0] if latest else None,
         "caltable_sets": sets,
+        "bad_antennas": antennas,
         "failed": failed,
         "rejected": rejected,
         "problems": problems,
@@ -81,6 +83,7 @@ def status(
             f"directory of sub-band files: {told['uvh5_dir']}",
             "observations: " + _counts(told["observations"]),
             "caltable sets: " + _counts(sets),
+            *(f"antenna {name}: {why}" for name, why in antennas.items()),
             *(f"problem: {problem}" for problem in problems),
         ]
     )

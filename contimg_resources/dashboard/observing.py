@@ -6,11 +6,13 @@ Belongs here: its record as an answer, which of its products are images. Doesn't
 
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from contimg_resources.calibration.antenna_health import faults
 from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.dashboard.answers import answering, json_answer
 from contimg_resources.dashboard.image_pages import ImagePages
@@ -97,6 +99,7 @@ class ObservationPages:
                     {"name": name, "version": version, "borrowed": borrowed}
                     for (name, version), borrowed in sets.items()
                 ],
+                "antennas": plain_json(self._antennas_of(key)),
                 "mosaics": self._mosaics_of(key, record.mid_mjd),
                 "dagster": self._dagster(),
                 "layers": self._images.described(key),
@@ -117,6 +120,19 @@ class ObservationPages:
             )
             for kind, name in LAYERS.items()
             if kind in files and files[kind].path.is_file()
+        }
+
+    def _antennas_of(self, key: str) -> dict[str, Any] | None:
+        """Return what the observation shows about its antennas, in short; None: nothing."""
+        evidence = self._store.antennas.evidence_of(key)
+        image = self._store.image(key)
+        outcome = ((image.extra if image else {}).get("in_field")) or {}
+        if not evidence:
+            return None
+        return {
+            "n_antennas": len(evidence),
+            "faults": faults(evidence),
+            "left_out": outcome.get("left_out") or {},
         }
 
     def _mosaics_of(self, key: str, mid_mjd: float) -> list[str]:

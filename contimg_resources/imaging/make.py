@@ -28,7 +28,7 @@ from contimg_resources.imaging.geometry import (
     choose_size,
     fit_main_lobe,
 )
-from contimg_resources.imaging.in_field.calibrating import calibrate_in_field
+from contimg_resources.imaging.in_field.calibrating import calibrate_in_field, uncalibrated
 from contimg_resources.imaging.layout import Layout, read_layout
 from contimg_resources.imaging.model import (
     ImageFiles,
@@ -105,7 +105,8 @@ def make_image(request: ImageRequest) -> ImageResult:
         everything=not (request.field_selection or request.spw_selection or settings.uvrange),
     )
     in_field = None
-    if settings.in_field and request.field_model:
+    known = request.antennas
+    if (settings.in_field and request.field_model) or known.bad or known.suspected:
         seen, in_field = _refined(seen, request, engine.name, dish_m)
     report_progress("choosing the pixels", 0.2)
     grid, weighting = choose_grid(settings, layout, seen, dish_m)
@@ -178,12 +179,14 @@ def make_image(request: ImageRequest) -> ImageResult:
 def _refined(
     seen: Visibilities, request: ImageRequest, engine: str, dish_m: tuple[float, float]
 ) -> tuple[Visibilities, InFieldCalibration]:
-    """Calibrate the visibilities by the known sources of their field, where it can be done."""
+    """Calibrate the visibilities by the known sources of their field, without bad antennas."""
     if engine != FastEngine.name:
         return seen, InFieldCalibration(
             False, f"the engine {engine!r} reads the calibrated MS, which isn't changed"
         )
-    return calibrate_in_field(seen, request.field_model, dish_m)
+    if not request.settings.in_field:
+        return uncalibrated(seen, "not asked for", request.antennas)
+    return calibrate_in_field(seen, request.field_model, dish_m, request.antennas)
 
 
 class _SubBands:

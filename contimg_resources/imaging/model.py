@@ -9,6 +9,8 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
+from contimg_resources.calibration.antenna_health import AntennaEvidence
+from contimg_resources.calibration.antenna_record import KnownAntennas
 from contimg_resources.core.arrays import Floats
 from contimg_resources.settings import ImagingSettings
 
@@ -49,6 +51,8 @@ class ImageRequest:
     min_snr: float = 6.0  #: Signal-to-noise ratio (local rms) above which sources are listed.
     #: Known sources about the field, for in-field calibration (see `ImagingSettings.in_field`).
     field_model: tuple[ReferenceSource, ...] = ()
+    #: Antennas that earlier observations or persons have judged.
+    antennas: KnownAntennas = field(default_factory=KnownAntennas)
     #: Entries for the FITS headers: ``caltable_set``, ``caltable_version`` and ``observation`` have
     #: dedicated keywords, everything else becomes HISTORY.
     provenance: dict[str, str] = field(default_factory=dict)
@@ -252,6 +256,10 @@ class InFieldCalibration:
     #: applied, by antenna name.
     phase_rms_deg: dict[str, float] = field(default_factory=dict)
     amplitudes: dict[str, float] = field(default_factory=dict)
+    #: What the observation shows about each antenna, also about those that are left out.
+    antennas: dict[str, AntennaEvidence] = field(default_factory=dict)
+    #: Antennas that are left out of the image, with the reasons.
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

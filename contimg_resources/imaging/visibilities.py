@@ -3,7 +3,8 @@
 Belongs here: the records. Doesn't: reading them (see `reading`), averaging (see `gathering`).
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,19 @@ class Visibilities:
     end_mjd: float
     origin: dict[str, Any]  #: Origin recorded in the calibrated MS.
     antenna_names: tuple[str, ...]  #: Names of the antennas, by row of the ANTENNA table.
+
+    def without(self, antennas: Collection[str]) -> "Visibilities":
+        """Return the visibilities without the data of some antennas, by name."""
+        ids = [i for i, name in enumerate(self.antenna_names) if name in antennas]
+        if not ids:
+            return self
+        blocks = []
+        for block in self.blocks:
+            its = np.isin(block.first, ids) | np.isin(block.second, ids)
+            values, weight = block.values.copy(), block.weight.copy()
+            values[its], weight[its] = 0, 0
+            blocks.append(replace(block, values=values, weight=weight))
+        return replace(self, blocks=tuple(blocks))
 
     @property
     def values(self) -> tuple[NDArray[np.complex64], ...]:

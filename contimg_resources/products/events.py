@@ -104,7 +104,7 @@ class AlertRecord:
     """An alert about one event."""
 
     key: str  #: Identifies the event: an event has one key, and is reported once.
-    kind: str  #: `candidate`, `calibration` or `quality`.
+    kind: str  #: `candidate`, `calibration`, `quality`, `antennas`, ...
     #: `subject`, `text`: Subject and text.
     subject: str
     text: str

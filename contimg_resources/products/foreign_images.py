@@ -29,7 +29,13 @@ from contimg_resources.products.recording import (
     supersede,
 )
 from contimg_resources.products.rows import OBSERVATIONS, observation_values
-from contimg_resources.products.tables import artefacts, images, observation_events, observations
+from contimg_resources.products.tables import (
+    antenna_evidence,
+    artefacts,
+    images,
+    observation_events,
+    observations,
+)
 
 #: The step that adds an image.
 STEP = "images_add"
@@ -114,7 +120,7 @@ class ImageProducts(PartOfStore):
                 connection.execute(
                     sa.update(observations).where(observations.c.key == key).values(**values)
                 )
-                for table in (artefacts, images):
+                for table in (artefacts, images, antenna_evidence):
                     connection.execute(sa.delete(table).where(table.c.key == key))
             replace_products(connection, rows, numbers)
             told = f"{message or 'made again'}{f': {refused}' if refused else ''}"

@@ -18,6 +18,7 @@ from contimg_resources.database.records import between
 from contimg_resources.observations.model import Observation
 from contimg_resources.products import history, tables
 from contimg_resources.products.annotations import AnnotationProducts
+from contimg_resources.products.antennas import AntennaProducts
 from contimg_resources.products.arrivals import MOVED, TWICE
 from contimg_resources.products.artefact_store import ArtefactStore
 from contimg_resources.products.derived import DerivedProducts
@@ -53,7 +54,7 @@ _MIGRATIONS = Path(__file__).with_name("migrations")
 _SIZE_SQL = (
     "SELECT (SELECT coalesce(max(id), 0) FROM observation_events) "
     "+ (SELECT count(*) FROM candidates) + (SELECT count(*) FROM marks) "
-    "+ (SELECT count(*) FROM annotations)"
+    "+ (SELECT count(*) FROM annotations) + (SELECT count(*) FROM antenna_marks)"
 )
 
 
@@ -163,6 +164,11 @@ class ProductsStore(ArtefactStore):
     def events(self) -> EventProducts:
         """Candidates, marks and alerts."""
         return EventProducts(self)
+
+    @property
+    def antennas(self) -> AntennaProducts:
+        """Evidence about antennas, and persons' marks of them."""
+        return AntennaProducts(self)
 
     @property
     def annotations(self) -> AnnotationProducts:

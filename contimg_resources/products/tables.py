@@ -5,6 +5,7 @@ Belongs here: the present schema. Doesn't: earlier schemas (`migrations/`), quer
 
 import sqlalchemy as sa
 
+from contimg_resources.calibration.antenna_record import AntennaMark
 from contimg_resources.database.paths import StoredPath
 from contimg_resources.database.records import NumberOrNan, named
 from contimg_resources.observations.model import ObservationOrigin
@@ -115,6 +116,37 @@ images = sa.Table(
     sa.Column("offset_arcsec", sa.Double),
     sa.Column("flag_fraction", sa.Double),
     sa.Column("extra", sa.JSON, nullable=False),
+)
+
+#: What each observation shows about its antennas: one row for each observation.
+antenna_evidence = sa.Table(
+    "antenna_evidence",
+    metadata,
+    sa.Column("key", sa.ForeignKey("observations.key"), primary_key=True),
+    sa.Column("telescope", sa.String(64), nullable=False),
+    sa.Column("mid_mjd", sa.Double, nullable=False),
+    sa.Column("n_antennas", sa.Integer, nullable=False),
+    sa.Column("faults", sa.JSON, nullable=False),
+    sa.Column("unexamined", sa.JSON, nullable=False),
+    sa.Column("left_out", sa.JSON, nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("created_mjd", sa.Double, nullable=False),
+    # Large, so last: queries of the columns above never read it.
+    sa.Column("evidence", sa.JSON, nullable=False),
+    sa.Index("ix_antenna_evidence_mid", "mid_mjd"),
+)
+
+#: One row for each time that a person judged an antenna; rows are only ever added.
+antenna_marks = sa.Table(
+    "antenna_marks",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("antenna", sa.String(64), nullable=False),
+    sa.Column("mark", named(AntennaMark), nullable=False),
+    sa.Column("from_mjd", sa.Double, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("created_mjd", sa.Double, nullable=False),
 )
 
 #: One row for each mosaic.

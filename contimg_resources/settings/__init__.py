@@ -8,6 +8,7 @@ Doesn't: constants of the instrument (see `contimg_resources.instrument`) and pa
 """
 
 from contimg_resources.settings.observations import (
+    AntennaSettings,
     ArrivalSettings,
     CalibrationSettings,
     CasaSettings,
@@ -36,6 +37,7 @@ from contimg_resources.settings.whole import Settings, load_settings
 
 __all__ = [
     "AlertSettings",
+    "AntennaSettings",
     "ArrivalSettings",
     "CalibrationSettings",
     "CasaSettings",

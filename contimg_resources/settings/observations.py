@@ -195,6 +195,23 @@ class CalibrationSettings(Section):
         return whole
 
 
+class AntennaSettings(Section):
+    """Health of antennas over days."""
+
+    leave_out: bool = Field(
+        True,
+        description="Leave antennas out of an image where the evidence of this and earlier "
+        "observations shows that the image is better without them. Antennas that a person marked "
+        "as bad are always left out.",
+    )
+    days: float = Field(
+        3.0,
+        ge=2,
+        le=30,
+        description="Evidence of observations up to this many days before an observation counts.",
+    )
+
+
 class ImagingSettings(Section):
     """The 5-minute image."""
 

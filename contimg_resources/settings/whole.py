@@ -23,6 +23,7 @@ from contimg_resources.core.errors import ConfigurationError
 from contimg_resources.core.naming import StateLayout
 from contimg_resources.core.surroundings import home_directory
 from contimg_resources.settings.observations import (
+    AntennaSettings,
     ArrivalSettings,
     CalibrationSettings,
     CasaSettings,
@@ -108,6 +109,7 @@ class Settings(BaseSettings):
     arrival: ArrivalSettings = ArrivalSettings()
     uvh5: SubBandSettings = SubBandSettings()
     calibration: CalibrationSettings = CalibrationSettings()
+    antennas: AntennaSettings = AntennaSettings()
     imaging: ImagingSettings = ImagingSettings()
     catalogue: CatalogueSettings = CatalogueSettings()
     mosaics: MosaicSettings = MosaicSettings()

@@ -15,6 +15,8 @@ import hashlib
 import time
 from dataclasses import dataclass, replace
 
+from contimg_resources.alerts.antennas import KIND as ANTENNAS
+from contimg_resources.alerts.antennas import antenna_alerts
 from contimg_resources.alerts.calibration import (
     LOOK_BACK_DAYS,
     PATIENCE_H,
@@ -161,6 +163,12 @@ def _new(
         found += _new_calibration(workshop, now_mjd)
     with rejecting(failed, "failures"):
         found += _new_failures(workshop, now_mjd)
+    with rejecting(failed, ANTENNAS):
+        found += antenna_alerts(
+            workshop.products.antennas.before(now_mjd, workshop.settings.antennas.days),
+            workshop.settings.alerts.dashboard_url,
+            now_mjd=now_mjd,
+        )
     with rejecting(failed, "silence"):
         last = workshop.products.list_observations(limit=1)
         found += silence_alerts(

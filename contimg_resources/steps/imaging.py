@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from contimg_resources.calibration.antenna_record import ObservedAntennas
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.errors import ImagingFailed
@@ -30,6 +31,7 @@ from contimg_resources.observations.calibrators import Calibrator, separation_de
 from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import Artefact, ArtefactKind, ImageRecord, ObservationState
 from contimg_resources.settings import ImagingSettings
+from contimg_resources.steps.antennas import check_antennas, known_antennas, record_antennas
 from contimg_resources.steps.disk_space import wait_for_disk_space
 from contimg_resources.steps.in_casa import image, load_engines
 from contimg_resources.steps.origin import software
@@ -59,6 +61,8 @@ class Imaged:
     verdicts: tuple[Verdict, ...]  #: One for each check, passed or failed.
     checksums: tuple[str, ...]  #: Checksums of the image, the PB-corrected image and the residual.
     engine_s: float  #: Imaging time in the CASA process, without its start-up, seconds.
+    antennas: ObservedAntennas  #: What the observation shows about its antennas.
+    health: Verdict  #: Check of the antennas; a failure doesn't fail the image.
 
     @property
     def thumbnail(self) -> bytes:
@@ -112,6 +116,7 @@ def image_observation(
         field_model=field_model(observation, catalogue, index, workshop.calibrators.calibrators)
         if imaging.in_field and catalogue is not None
         else (),
+        antennas=known_antennas(workshop.products, observation, workshop.settings.antennas),
         provenance=provenance,
     )
     timed = workshop.casa.run_timed(image, request, label=f"{key}-image", progress=progress)
@@ -130,10 +135,11 @@ def image_observation(
             "detection_snr": statistics.detection_snr,
             "sub_bands_mhz": [round(b.frequency_hz / 1e6, 3) for b in result.sub_bands],
             "no_sub_bands": result.no_sub_bands,
-            **({} if result.in_field is None else {"in_field": asdict(result.in_field)}),
+            **_in_field(result),
         },
     )
     workshop.products.put_artefacts(key, artefacts, image=numbers, instead_of=_OF_SUB_BANDS)
+    observed = record_antennas(workshop.products, observation, result, run_id)
     refused = [v.words for v in verdicts if not v.passed]
     workshop.products.set_state(
         key,
@@ -151,7 +157,18 @@ def image_observation(
         verdicts=verdicts,
         checksums=tuple(a.checksum for a in artefacts if a.kind in fits),
         engine_s=timed.seconds,
+        antennas=observed,
+        health=check_antennas(observed, request.antennas),
     )
+
+
+def _in_field(result: ImageResult) -> dict[str, Any]:
+    """Return the outcome of in-field calibration; its evidence has a record of its own."""
+    if result.in_field is None:
+        return {}
+    told = asdict(result.in_field)
+    del told["antennas"]
+    return {"in_field": told}
 
 
 def known_sources(

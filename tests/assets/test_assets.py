@@ -57,6 +57,7 @@ class Steps:
         self.calls: list[tuple[str, str]] = []
         self.failures: dict[str, list[BaseException]] = {}
         self.verdicts = GOOD
+        self.health = Verdict("antennas", True, "none of 96 antennas is at fault")
         self.measured: Any = SimpleNamespace(
             record=SimpleNamespace(checksum="e"),
             verdicts=(
@@ -97,7 +98,12 @@ class Steps:
         patch.setattr(
             imaging,
             "image_observation",
-            self._step("image", lambda: SimpleNamespace(checksums=("c",), verdicts=self.verdicts)),
+            self._step(
+                "image",
+                lambda: SimpleNamespace(
+                    checksums=("c",), verdicts=self.verdicts, health=self.health
+                ),
+            ),
         )
         for name in ("measure_image", "measure_mosaic"):
             patch.setattr(photometry, name, self._step(name, lambda: self.measured))
@@ -324,6 +330,14 @@ def test_a_check_without_anything_to_compare_with_passes_as_a_warning(
     assert evaluations["known_fluxes"].metadata["evaluated"].value is False
     assert evaluations["image_rms"].severity == dg.AssetCheckSeverity.ERROR
     assert {e.partition for e in evaluations.values()} == {KEY}
+
+
+def test_an_antenna_at_fault_is_a_warning(stand_in: Steps, instance: dg.DagsterInstance) -> None:
+    stand_in.health = Verdict("antennas", False, "antenna 24: dead")
+    result = execute(instance, "image_observation")
+    (check,) = (e for e in result.get_asset_check_evaluations() if e.check_name == "antennas")
+    assert result.success
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
 
 
 def test_a_bad_solve_shows_as_a_failed_check_and_gives_no_set(

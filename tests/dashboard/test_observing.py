@@ -23,6 +23,7 @@ from tests.conftest import needs_browser
 from tests.dashboard.conftest import go, violations
 from tests.dashboard.test_vetting import serving
 from tests.products.conftest import make_observation
+from tests.products.test_antennas import DEAD, GOOD, record
 
 COLUMNS, ROWS = 96, 64
 PEAK = (70, 20)
@@ -71,6 +72,12 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
         step="image_5min",
         reason=HOSTILE,
         run_id="run-7",
+    )
+    for number, bad in enumerate([(), ("24",), ("24", "104"), ("24",)]):
+        record(workshop.products, root, number, *bad, days=-0.5)
+    evidence = {"1": GOOD, HOSTILE: DEAD}
+    workshop.products.antennas.put(
+        observation.key, "OVRO_MMA", observation.mid_mjd, evidence, {HOSTILE: "why"}
     )
     export_dashboard(workshop)
     return workshop.settings.state
@@ -152,13 +159,46 @@ def test_a_pixel_has_the_value_of_the_file(address: str, key: str) -> None:
     assert json.loads(ask(address, f"{pixel}?x=0&y=0")[2]) == {"value": None}
 
 
+def test_antennas_have_the_state_after_any_observation(address: str, key: str) -> None:
+    status, _, body = ask(address, "/api/antennas")
+    last = json.loads(body)
+    assert (status, set(last["bad"]), len(last["observations"])) == (200, {"24"}, 5)
+    assert last["last"][HOSTILE]["fault"] == "dead"
+    first = last["observations"][0]["key"]
+    early = json.loads(ask(address, f"/api/antennas/{first}")[2])
+    assert (early["bad"], len(early["observations"])) == ({}, 1)
+    assert ask(address, "/api/antennas/61000.00000")[0] == 404
+    shown = json.loads(ask(address, f"/api/observations/{key}")[2])["antennas"]
+    assert shown["n_antennas"] == 2
+    assert set(shown["faults"]) == {HOSTILE}
+
+
+@needs_browser
+def test_antennas_are_a_grid_that_an_observation_links_to(
+    address: str, key: str, new_page: Callable[..., Any]
+) -> None:
+    page = new_page()
+    go(page, address, f"observations/{key}")
+    assert "1 of 2 antennas at fault" in page.locator("#antennas-observed").text_content()
+    page.locator("#antennas-observed a").click()
+    grid = page.locator("#antenna-grid")
+    grid.locator("svg[role=img] .frame").wait_for()
+    assert "Bad: 1 of 4 antennas" in page.locator("#antennas-bad").text_content()
+    assert page.locator("table", has_text="antennas are bad").locator("tbody tr").count() == 1
+    for kind, n in (("main", 15), ("bad", 5), ("chosen", 5)):
+        drawn = grid.locator(f"path.{kind}").first.get_attribute("d")
+        assert drawn.count("M") == n
+    assert HOSTILE in page.locator("table", has_text="Evidence of").text_content()
+    assert violations(page) == []
+
+
 @needs_browser
 def test_the_page_shows_coordinates_and_flux_density_under_the_pointer(
     address: str, key: str, new_page: Callable[..., Any]
 ) -> None:
     page = new_page()
     go(page, address, "observations")
-    page.locator("tbody a").click()
+    page.locator("tbody a", has_text=key).click()
     viewer = page.locator("#observed")
     viewer.wait_for()
     assert HOSTILE in page.locator(".marks").text_content()

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from contimg_resources.calibration.antenna_health import AntennaEvidence
 from contimg_resources.products.model import Artefact, ImageRecord, ObservationState
 from contimg_resources.products.store import ProductsStore
 from tests.processes import APART
@@ -28,6 +29,9 @@ def _record(address: str, root: Path, number: int, barrier: Any, results: Any) -
                 [Artefact("image", root / f"{number}_{i}.fits"), Artefact("png", root / "x.png")],
                 image=ImageRecord(rms_mjy=float(number * EACH + i)),
             )
+            store.antennas.put(
+                shared.key, "T", shared.mid_mjd, {"1": AntennaEvidence(i / EACH)}, {}
+            )
             store.set_state(shared.key, ObservationState.IMAGED, step="i", run_id=f"{number}.{i}")
         results.put("")
     except Exception as error:
@@ -47,6 +51,7 @@ def test_nothing_is_lost_and_nothing_doubled(address: str, tmp_path: Path) -> No
         process.join()
     store = ProductsStore(address)
     assert len(store.list_observations()) == 1 + PROCESSES * EACH
+    assert [one.n_antennas for one in store.antennas.observed()] == [1]
     shared = store.find_by_path(tmp_path / "shared.ms")
     assert shared is not None
     # One arrival and every run's word, each once.

@@ -238,6 +238,8 @@ def test_a_store_from_before_sub_bands_opens(tmp_path: Path) -> None:
     store.close()
     with sqlite3.connect(file) as connection:
         connection.execute("DROP TABLE rejections")
+        connection.execute("DROP TABLE antenna_evidence")
+        connection.execute("DROP TABLE antenna_marks")
         connection.execute("DROP TABLE annotations")
         connection.execute("DROP TABLE superseded_runs")
         connection.execute("DROP TABLE sub_bands")
@@ -264,6 +266,8 @@ def test_absolute_paths_of_an_earlier_release_become_relative(
     with sqlite3.connect(file) as connection:
         for later in (
             "DROP TABLE rejections",
+            "DROP TABLE antenna_evidence",
+            "DROP TABLE antenna_marks",
             "DROP TABLE annotations",
             "DROP TABLE superseded_runs",
             "DROP TABLE sub_bands",

@@ -1,20 +1,28 @@
 """Calibrate an observation by the known sources in its own field.
 
-Belongs here: choosing the model's sources, applying the solutions to visibilities in memory,
-recording the outcome. Doesn't: solving (see `solving`), the catalogue.
+Belongs here: choosing the model's sources, leaving antennas out, applying the solutions to
+visibilities in memory, recording the outcome. Doesn't: solving (see `solving`), evidence about
+antennas (see `evidence`), the catalogue.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.calibration.antenna_health import Evidence, told
+from contimg_resources.calibration.antenna_record import NOTHING_KNOWN, KnownAntennas
 from contimg_resources.core.progress import report_progress
 from contimg_resources.imaging.beam import separation_rad
+from contimg_resources.imaging.in_field.evidence import antenna_evidence
 from contimg_resources.imaging.in_field.solving import FieldGains, solve_field
-from contimg_resources.imaging.in_field.sums import field_sums
-from contimg_resources.imaging.model import InFieldCalibration, InFieldSolution, ReferenceSource
+from contimg_resources.imaging.in_field.sums import FieldSums, field_sums
+from contimg_resources.imaging.model import (
+    InFieldCalibration,
+    InFieldSolution,
+    ReferenceSource,
+)
 from contimg_resources.imaging.visibilities import Block, Visibilities
 from contimg_resources.instrument.primary_beam import airy_power
 
@@ -25,13 +33,18 @@ _SHARE = 0.9999
 _LEAST_SOURCES, _MOST_SOURCES = 40, 80
 #: Error of a source's position in a survey, of the two coordinates together: 0.8 arcsec.
 _POSITION_ERROR_RAD = float(np.radians(0.8 / 3600))
+#: If evidence speaks against more than this share of the antennas, the model is wrong.
+_MOST_USELESS = 0.2
 _UNITS = {"delays": "{:.2f} ns", "phases": "{:.1f} deg", "amplitudes": "{:.3f}"}
 
 
 def calibrate_in_field(
-    seen: Visibilities, sources: Sequence[ReferenceSource], dish_m: tuple[float, float]
+    seen: Visibilities,
+    sources: Sequence[ReferenceSource],
+    dish_m: tuple[float, float],
+    known: KnownAntennas = NOTHING_KNOWN,
 ) -> tuple[Visibilities, InFieldCalibration]:
-    """Return visibilities with better gains, where there are any, and the outcome.
+    """Return visibilities with better gains and without bad antennas, and the outcome.
 
     Parameters
     ----------
@@ -41,6 +54,8 @@ def calibrate_in_field(
         Known sources about the field.
     dish_m : (float, float)
         Diameters of dish and blockage, metres.
+    known : KnownAntennas
+        What is known about antennas before. Their data are examined all the same.
 
     Notes
     -----
@@ -49,19 +64,72 @@ def calibrate_in_field(
     """
     model, apparent_jy = _brightest(seen, sources, dish_m)
     if not model:
-        return seen, InFieldCalibration(False, "no known source is in the beam")
+        return uncalibrated(seen, "no known source is in the beam", known)
     report_progress(f"calibrating with {len(model)} sources of the field", 0.1)
     sums = field_sums(seen, model, dish_m)
     if isinstance(sums, str):
-        return seen, InFieldCalibration(False, f"not calibrated in the field: {sums}")
+        return uncalibrated(seen, f"not calibrated in the field: {sums}", known)
     squares = apparent_jy**2
     error_rad = _POSITION_ERROR_RAD * float(np.sqrt(np.sum(squares**2)) / squares.sum())
     gains = solve_field(sums, error_rad)
-    outcome = _outcome(gains, seen.antenna_names, len(model), float(apparent_jy.sum()))
+    evidence = antenna_evidence(sums, gains, seen.antenna_names)
+    left_out = _left_out(evidence, known)
+    if left_out:
+        # Their data spoil the gains of the others.
+        gains = solve_field(_without(sums, left_out, seen.antenna_names), error_rad)
+        seen = seen.without(left_out)
+    outcome = replace(
+        _outcome(gains, seen.antenna_names, len(model), float(apparent_jy.sum())),
+        antennas=evidence,
+        left_out=left_out,
+    )
     if not gains.any:
         return seen, outcome
     blocks = tuple(_corrected(b, gains, sums.times_s) for b in seen.blocks)
     return replace(seen, blocks=blocks), outcome
+
+
+def uncalibrated(
+    seen: Visibilities, why: str, known: KnownAntennas
+) -> tuple[Visibilities, InFieldCalibration]:
+    """Return visibilities without antennas that are bad, where no evidence can be measured."""
+    judged = known.suspected | known.bad
+    left_out = {name: why for name, why in judged.items() if name in seen.antenna_names}
+    return seen.without(left_out), InFieldCalibration(False, why, left_out=left_out)
+
+
+def _left_out(evidence: Evidence, known: KnownAntennas) -> dict[str, str]:
+    """Return the antennas that the image is better without, with the reasons.
+
+    An antenna that earlier observations found bad has to show that it is useful; all others have to
+    show that they aren't.
+    """
+    if not known.by_evidence:
+        return {name: why for name, why in known.bad.items() if name in evidence}
+    suspected = {
+        name: why
+        for name, why in known.suspected.items()
+        if name not in evidence or evidence[name].may_be_useless
+    }
+    now = {name: told(one) for name, one in evidence.items() if one.is_useless}
+    if len(now.keys() | suspected.keys()) > max(1, _MOST_USELESS * len(evidence)):
+        now = {}
+    found = {name: why for name, why in (now | suspected).items() if name not in known.good}
+    return {name: why for name, why in (found | known.bad).items() if name in evidence}
+
+
+def _without(sums: FieldSums, antennas: Collection[str], names: Sequence[str]) -> FieldSums:
+    """Return the sums without some antennas."""
+    there = np.array([name not in antennas for name in names[: sums.weight.shape[1]]])
+    pairs = there[:, None] & there
+    return replace(
+        sums,
+        product=sums.product * pairs,
+        power=sums.power * pairs,
+        weight=sums.weight * pairs,
+        signal=sums.signal * there,
+        n_values=sums.n_values * there,
+    )
 
 
 def _brightest(

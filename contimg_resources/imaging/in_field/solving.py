@@ -147,7 +147,7 @@ def solve_field(sums: FieldSums, shift_error_rad: float) -> FieldGains:
     fitted = halves.divided(amplitude)
     after = _explained(fitted.product.sum(axis=0), fitted.power.sum(axis=0), signal)
     if after < _LEAST_EXPLAINED:
-        return _none(sums, (delays, phases, spread), (before, after))
+        return _none(sums, lost, (delays, phases, spread), (before, after))
     phase = _in_place(phase, sums, weight.sum(axis=2), shift_error_rad)
     phases = replace(phases, rms=_rms_deg(phase))
     n_used = int((weight.sum(axis=(0, 2)) > 0).sum())
@@ -194,15 +194,15 @@ def _rms_deg(phase: Complexes) -> float:
 
 
 def _none(
-    sums: FieldSums, tried: tuple[Adopted, ...], explained: tuple[float, float]
+    sums: FieldSums, lost: Bools, tried: tuple[Adopted, ...], explained: tuple[float, float]
 ) -> FieldGains:
-    """Return gains of one."""
+    """Return gains of one; which antennas have no signal doesn't depend on the model."""
     shape = (len(sums.times_s), sums.weight.shape[1])
     return FieldGains(
         gain=np.ones(shape, np.complex128),
         delay_s=np.zeros(shape),
         reference_hz=float(sums.parts_hz.mean()),
-        lost=np.zeros(shape, bool),
+        lost=lost,
         tried=tuple(replace(t, adopted=False, n_intervals=0) for t in tried),
         explained=explained,
     )

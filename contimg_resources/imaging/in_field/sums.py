@@ -54,6 +54,7 @@ class FieldSums:
     #: baselines of each antenna. Shape (integrations, antennas).
     signal: Floats
     n_values: Floats  #: Number of visibilities in it; same shape.
+    n_rows: Floats  #: Number of all visibilities, also flagged ones; same shape.
     #: Coordinates u, v, w of the antennas, metres, from any origin. Shape (integrations, antennas,
     #: 3).
     antennas_m: Floats
@@ -86,7 +87,7 @@ def field_sums(
     product = np.zeros((pairs[0], N_PARTS, *pairs[1:]), np.complex64)
     power = np.zeros(product.shape, np.float32)
     weight = np.zeros(pairs, np.float32)
-    signal, n_values = np.zeros((2, len(times_s), n_antennas))
+    signal, n_values, n_rows = np.zeros((3, len(times_s), n_antennas))
     frequency, antennas = np.zeros(N_PARTS), _Antennas(n_antennas)
     antennas_m = np.zeros((len(times_s), n_antennas, 3))
     ra_deg, dec_deg = np.array([(s.ra_deg, s.dec_deg) for s in sources]).T
@@ -105,7 +106,8 @@ def field_sums(
             away = separation_rad(ra0_deg, dec0_deg, ra_deg, dec_deg)
             beam = airy_power(away[None, :], block.channels_hz[:, None], *dish_m)
             model = point_source_visibilities(flux_jy * beam, cosines, uvw_m, block.channels_hz)
-            sums = _Sums(product[t], power[t], weight[t], frequency, signal[t], n_values[t])
+            counted = signal[t], n_values[t], n_rows[t]
+            sums = _Sums(product[t], power[t], weight[t], frequency, *counted)
             sums.add(block, some, part, model, seen.noise_scale)
     total = power.sum(axis=(0, 2, 3), dtype=np.float64)
     used = total > 0
@@ -117,7 +119,9 @@ def field_sums(
     power += power.swapaxes(2, 3)
     weight += weight.swapaxes(1, 2)
     parts_hz = frequency[used] / total[used]
-    return FieldSums(product, power, weight, parts_hz, times_s, signal, n_values, antennas_m)
+    return FieldSums(
+        product, power, weight, parts_hz, times_s, signal, n_values, n_rows, antennas_m
+    )
 
 
 class _Antennas:
@@ -175,6 +179,7 @@ class _Sums:
     frequency: Floats
     signal: Floats
     n_values: Floats
+    n_rows: Floats
 
     def add(
         self,
@@ -206,6 +211,7 @@ class _Sums:
         for antennas in (first, second):
             self.signal[:] += np.bincount(antennas, signal, len(self.signal))
             self.n_values[:] += np.bincount(antennas, n_values, len(self.signal))
+            self.n_rows[:] += len(part) * np.bincount(antennas, minlength=len(self.signal))
 
 
 def _put(sums: NDArray[Any], places: tuple[Any, ...], values: NDArray[Any]) -> None:

@@ -29,8 +29,17 @@ function factsOf(r, s) {
   );
 }
 
+function antennasOf(key, { n_antennas: n, faults, left_out: out }) {
+  const faulty = Object.keys(faults);
+  const link = el("a", { href: `#/antennas/${encodeURIComponent(key)}` }, "health of the antennas");
+  return [
+    el("p", { id: "antennas-observed" }, faulty.length ? `${faulty.length} of ${n} antennas at fault, ${Object.keys(out).length} left out of the image: ` : `None of ${n} antennas at fault: `, link),
+    el("ul", {}, [...new Set([...faulty, ...Object.keys(out)])].map((name) => el("li", {}, el("strong", {}, `Antenna ${name}: `), faults[name] ?? "no fault", name in out ? `; left out: ${out[name]}` : ""))),
+  ];
+}
+
 export async function page(index, key) {
-  const { record, history, statistics, products, layers, sets, mosaics, dagster } = await recordOf(`observations/${encodeURIComponent(key)}`);
+  const { record, history, statistics, products, layers, sets, mosaics, antennas, dagster } = await recordOf(`observations/${encodeURIComponent(key)}`);
   const mine = (layer) => ({ what: "observations", key, kind: layer.kind });
   const withAddresses = layers.map((layer) => ({ ...layer, src: layerAddress(mine(layer), "webp") }));
   return [
@@ -39,6 +48,7 @@ export async function page(index, key) {
     el("p", { class: "lead" }, el("span", { class: `state ${record.state}` }, record.state), record.reason ? `: ${record.reason}` : ""),
     factsOf(record, statistics),
     sets.length ? el("p", { id: "sets-applied" }, "Calibrated with ", listed(sets.map((one) => [setLink(one.name, one.version), one.borrowed ? " (borrowed)" : ""]))) : null,
+    antennas ? antennasOf(key, antennas) : null,
     mosaics.length ? el("p", { id: "in-mosaics" }, "In the mosaics ", listed(mosaics.map(mosaicLink))) : null,
     partitions(dagster, key, ["image_5min", "calibrated_ms", "image_photometry"], history.findLast((e) => e.run_id)?.run_id),
     layers.length ? imageViewer({ id: "observed", layers: withAddresses, places: await placesOf(index), part: (layer, box) => partAddress(mine(layer), box), valueAt: (layer, x, y) => pixelValue(mine(layer), x, y) }) : el("p", { class: "message" }, "There is no image of this observation."),
