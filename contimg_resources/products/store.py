@@ -30,6 +30,7 @@ from contimg_resources.products.model import (
     ObservationState,
 )
 from contimg_resources.products.mosaics import MosaicProducts
+from contimg_resources.products.new_sources import NewSources
 from contimg_resources.products.recording import (
     add_event,
     events_of,
@@ -48,11 +49,11 @@ from contimg_resources.products.tables import (
 )
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
-#: Rows that are never removed: history entries, candidates, marks and annotations.
+#: Rows that are never removed: history entries, candidates, new sources, marks and annotations.
 _SIZE_SQL = (
     "SELECT (SELECT coalesce(max(id), 0) FROM observation_events) "
     "+ (SELECT count(*) FROM candidates) + (SELECT count(*) FROM marks) "
-    "+ (SELECT count(*) FROM annotations)"
+    "+ (SELECT count(*) FROM annotations) + (SELECT count(*) FROM new_sources)"
 )
 
 
@@ -162,6 +163,11 @@ class ProductsStore(ArtefactStore):
     def events(self) -> EventProducts:
         """Candidates, marks and alerts."""
         return EventProducts(self)
+
+    @property
+    def new_sources(self) -> NewSources:
+        """Sources that the reference catalogue lacks."""
+        return NewSources(self)
 
     @property
     def annotations(self) -> AnnotationProducts:

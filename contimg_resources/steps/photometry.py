@@ -249,6 +249,11 @@ def sources_about(
     image: "MeasurableImage", catalogue: Catalogue, least_jy: float
 ) -> CatalogueSources:
     """Return the catalogue's sources above a flux density, within the circle around an image."""
+    return catalogue.cone(*circle_around(image), least_jy)
+
+
+def circle_around(image: "MeasurableImage") -> tuple[float, float, float]:
+    """Return centre (ICRS) and radius of a circle around an image, degrees."""
     from astropy.coordinates import SkyCoord
 
     rows, columns = image.pixels.shape
@@ -258,7 +263,7 @@ def sources_about(
     around = around[np.isfinite(around).all(axis=1)]
     reach = SkyCoord(ra_deg, dec_deg, unit="deg").separation(SkyCoord(*around.T, unit="deg"))
     radius_deg = min(90.0, 1.02 * float(reach.deg.max()))
-    return catalogue.cone(ra_deg, dec_deg, radius_deg, least_jy)
+    return ra_deg, dec_deg, radius_deg
 
 
 def _compact(found: CatalogueSources, image: "MeasurableImage") -> Bools:
