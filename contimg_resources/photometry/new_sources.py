@@ -37,8 +37,9 @@ _ERRORS, _ASTROMETRY_BEAMS = 3.0, 0.1
 _SINGLE = 0.01
 #: Earlier epochs exclude a source if its flux density exceeds theirs by this many errors of the
 #: difference, and show it above this S/N of their mean.
-_EXCLUDED, _SHOWN = 5.0, 5.0
-_LIMIT, _STILL_THERE = 3.0, 3.0
+EXCLUDED, _SHOWN = 5.0, 5.0
+#: An upper limit is this many errors above the mean; a source is there above this S/N.
+_LIMIT, STILL_THERE = 3.0, 3.0
 
 
 def isolated(
@@ -81,10 +82,12 @@ def isolated(
     for other, members in enumerate(near):
         hidden = [i for i in members if other != i and jy[other] > sources.peak_jy[i]]
         alone[hidden] = False
-    for other in bright:
+    for other in bright.tolist():
         away = _arcsec(there[:n], there[other])
         level = jy[other] * _SIDELOBE
-        level *= (_SIDELOBE_BEAMS * beam_arcsec / np.maximum(away, _SIDELOBE_BEAMS * beam_arcsec)) ** 2
+        level *= (
+            _SIDELOBE_BEAMS * beam_arcsec / np.maximum(away, _SIDELOBE_BEAMS * beam_arcsec)
+        ) ** 2
         alone &= (sources.peak_jy > level) | (np.arange(n) == other)
     return np.asarray(alone)
 
@@ -99,7 +102,7 @@ def _within(here: Floats, there: Floats, radius_arcsec: Floats) -> list[list[int
     from scipy.spatial import cKDTree
 
     chord = 2 * np.sin(0.5 * np.radians(radius_arcsec / 3600))
-    return list(cKDTree(here).query_ball_point(there, chord))
+    return [list(members) for members in cKDTree(here).query_ball_point(there, chord)]
 
 
 def _arcsec(here: Floats, there: Floats) -> Floats:
@@ -226,7 +229,7 @@ def appearance_of(curve: ForcedCurve) -> tuple[NewSourceState, Appearance]:
     excess = (mean - np.nan_to_num(before)) / np.hypot(error, np.nan_to_num(before_error))
     best = int(np.argmax(excess))
     peak = first + int(np.argmax(curve.flux_jy[since]))
-    there = np.flatnonzero(curve.flux_jy >= _STILL_THERE * curve.error_jy)
+    there = np.flatnonzero(curve.flux_jy >= STILL_THERE * curve.error_jy)
     last = int(there[there >= first].max(initial=first))
     limit = max(float(before), 0.0) + _LIMIT * float(before_error)
     seen = curve.found_snr[np.isfinite(curve.found_snr)]
@@ -251,7 +254,9 @@ def appearance_of(curve: ForcedCurve) -> tuple[NewSourceState, Appearance]:
         earlier_error_jy=float(before_error),
         upper_limit_jy=limit,
         significance=float(excess[best]) if first else np.nan,
-        reason=_why_no_event(first, float(before), float(before_error), limit, mean[best], excess[best]),
+        reason=_why_no_event(
+            first, float(before), float(before_error), limit, mean[best], excess[best]
+        ),
     )
     return (NewSourceState.UNCATALOGUED if told.reason else NewSourceState.NEW), told
 
@@ -265,10 +270,10 @@ def _why_no_event(
     told = f"{1e3 * before:.2f} +- {1e3 * error:.2f} mJy in {n_earlier} earlier transits"
     if before >= _SHOWN * error:
         return f"earlier epochs show it: {told}"
-    if excess < _EXCLUDED or limit >= flux:
+    if excess < EXCLUDED or limit >= flux:
         return (
             f"earlier epochs don't exclude it: {told}, {1e3 * flux:.2f} mJy since, "
-            f"{excess:.1f} sigma; {_EXCLUDED:g} are needed"
+            f"{excess:.1f} sigma; {EXCLUDED:g} are needed"
         )
     return ""
 

@@ -8,7 +8,6 @@ Belongs here: their records, recording and listing them. Doesn't: finding them (
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 import sqlalchemy as sa
 

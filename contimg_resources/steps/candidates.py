@@ -78,9 +78,7 @@ def find_candidates(
     _check_metrics(workshop, day_mjd, curves)
     curves = measure_systematics(curves, settings.variability.min_epochs).removed_from(curves)
     known = tuple(
-        c
-        for c in events.list_candidates()
-        if c.added_list is None and c.kind is CandidateKind.ESE
+        c for c in events.list_candidates() if c.added_list is None and c.kind is CandidateKind.ESE
     )
     found = search_candidates(
         curves,

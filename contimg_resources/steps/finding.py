@@ -166,9 +166,7 @@ def find_in_mosaic(
     )
 
 
-def _catalogued(
-    workshop: Workshop, found: "Found"
-) -> tuple[Any, Any, Any, tuple[int, int] | None]:
+def _catalogued(workshop: Workshop, found: "Found") -> tuple[Any, Any, Any, tuple[int, int] | None]:
     """Compare found sources with the reference catalogue.
 
     Returns
