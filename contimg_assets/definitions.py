@@ -20,6 +20,7 @@ from contimg_assets import (
     measurement_sets,
     mosaics,
     observations,
+    new_sources,
     photometry,
     reprocessing,
     sensors,
@@ -35,7 +36,7 @@ from contimg_resources.steps.resource import RESOURCES
 
 #: Their assets, checks, jobs, schedules and sensors are loaded.
 _MODULES = (
-    *(observations, measurement_sets, calibration, imaging, mosaics, photometry),
+    *(observations, measurement_sets, calibration, imaging, mosaics, photometry, new_sources),
     *(variability, exports, reprocessing, jobs, sensors, staleness, alerting, housekeeping),
 )
 

@@ -1,7 +1,8 @@
 """The report of a candidate for observers who follow it up, with the latest data.
 
 Belongs here: collecting its input from the stores. Doesn't: its contents and formats (see
-`contimg_resources.export.follow_up` and `appearances`), drawing, sending, the files of a state directory.
+`contimg_resources.export.follow_up` and `appearances`), drawing, sending, the files of a state
+directory.
 """
 
 from io import BytesIO

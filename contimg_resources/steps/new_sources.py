@@ -48,7 +48,7 @@ class NewInMosaic:
 
     key: str  #: The mosaic.
     sources: tuple[NewSourceRecord, ...]  #: All of them that aren't withdrawn, by name.
-    named: tuple[str, ...]  #: Names of those that were recorded for the first time.
+    named: tuple[str, ...]  #: Names of those that were recorded for the first time, or again.
     #: Candidates among them, the most significant first.
     candidates: tuple[CandidateRecord, ...]
     withdrawn: tuple[str, ...]  #: Names of sources and candidates that were withdrawn.
@@ -408,7 +408,7 @@ def _candidate(
         score=told.significance,
         parameters=FittedDip(threshold=EXCLUDED),
         searched_day=record.searched_day,
-        first_day=record.searched_day,
+        first_day=record.searched_day if before is None else before.first_day,
         run_id=run_id,
         kind=CandidateKind.NEW_SOURCE,
     )
