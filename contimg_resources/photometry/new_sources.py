@@ -208,7 +208,8 @@ def appearance_of(curve: ForcedCurve) -> tuple[NewSourceState, Appearance]:
 
     Notes
     -----
-    Forced flux densities of transits before the first detection are averaged with weights
+    The first detection is that of the lists, or earlier if the transits immediately before it have
+    forced flux densities above 5 sigma. Those of transits before it are averaged with weights
     ``1 / sigma^2``: this is the measurement on the weighted mean of their mosaics, since the
     filter is linear. Those from the first detection on are averaged likewise over the first n
     transits; the n with the most significant excess ``(S - S_earlier) / hypot(sigma,
@@ -222,6 +223,9 @@ def appearance_of(curve: ForcedCurve) -> tuple[NewSourceState, Appearance]:
         reason = "no list of found sources has it above the limit for new sources"
         return NewSourceState.WITHDRAWN, Appearance(reason=reason)
     first = int(strong[0])
+    # A list may lack a source that forced photometry shows.
+    while first > 0 and curve.flux_jy[first - 1] >= _SHOWN * curve.error_jy[first - 1]:
+        first -= 1
     since = slice(first, None)
     mean, error = _prefix_means(curve.flux_jy[since], curve.error_jy[since])
     means = _prefix_means(curve.flux_jy[:first], curve.error_jy[:first])

@@ -266,7 +266,7 @@ class _Search:
         with np.errstate(invalid="ignore"):
             good = (rows["source_id"] == one.record.name) & (rows["flux_error_jy"] > 0)
         good &= np.isfinite(rows["flux_jy"]) & rows["epoch_ok"].astype(bool)
-        good &= np.isin(rows["epoch"], list(self.epochs))
+        good &= np.isin(rows["epoch"], [e.epoch for e in self.epochs.values() if e.epoch_ok])
         chosen = {name: rows[name][good] for name in _OF_CURVE}
         transit = transit_number(chosen["mid_mjd"], np.full(int(good.sum()), one.record.ra_deg))
         best = best_of_transits(transit, chosen["flux_error_jy"])
