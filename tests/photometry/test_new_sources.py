@@ -1,6 +1,6 @@
 """Which detections are more than false alarms, and when earlier epochs exclude a source."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import pytest
 
 from contimg_resources.photometry.completeness import measure_reliability
 from contimg_resources.photometry.finding import find_sources
+from contimg_resources.photometry.found import FoundSources
 from contimg_resources.photometry.new_sources import (
     Detections,
     ForcedCurve,
@@ -118,7 +119,7 @@ def test_detections_are_associated_within_their_errors() -> None:
     some = detections((0, 1, 1, 20), (5, 1, 2, 21), (30, 1, 1, 9), (12, 4, 3, 5))
     groups = [sorted(g.tolist()) for g in clusters(some)]
     assert groups == [[0, 1, 3], [2]]
-    assert some.of(359.999, 54.0, 0.0).tolist() == [0, 3]
+    assert some.of(359.999, 54.0, 0.0).tolist() == [0, 1, 3]
 
 
 def test_the_best_measurement_of_a_transit_counts() -> None:
@@ -130,10 +131,10 @@ def test_the_best_measurement_of_a_transit_counts() -> None:
 
 
 def test_components_and_sidelobes_are_not_isolated() -> None:
-    found = find_sources(image_of(noise_of(5), RMS_JY), FindingSettings(min_snr=4.0)).sources
-    one = found.select(np.zeros(1, np.intp)) if len(found) else None
-    assert one is not None
+    names = (f.name for f in fields(FoundSources))
+    one = FoundSources(**{name: np.ones(1) for name in names})
     one = replace(one, flags=np.zeros(1, int), n_components=np.ones(1, int))
+    one = replace(one, major_arcsec=np.array([np.nan]))
     ra, dec, jy = one.ra_deg[0], one.dec_deg[0], one.peak_jy[0]
 
     def alone(away_arcsec: float, times: float, size_arcsec: float = np.nan) -> bool:
