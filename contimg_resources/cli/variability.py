@@ -167,6 +167,9 @@ def show(candidate: CandidateId, as_json: AsJson = False) -> None:
         appearance = {} if source is None else {"new_source": source}
         print_json({"candidate": found, **appearance, "marks": marks, **said})
         return
+    parts: tuple[Any, ...] = (found.parameters, found.evidence)
+    if source is not None:
+        parts += (source.evidence,)
     told = {
         "kind": found.kind.value,
         "source": found.source_id,
@@ -180,11 +183,7 @@ def show(candidate: CandidateId, as_json: AsJson = False) -> None:
         "score": f"{found.score:.1f}",
         **{
             name: f"{value:.4g}" if isinstance(value, float) else value
-            for part in (
-                found.parameters,
-                found.evidence,
-                *([source.evidence] if source is not None else []),
-            )
+            for part in parts
             for name, value in known_values(part)
         },
         "neighbours": ", ".join(found.evidence.neighbours) or None,

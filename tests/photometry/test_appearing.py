@@ -21,7 +21,8 @@ from contimg_resources.photometry.new_sources import (
 from contimg_resources.products.events import NewSourceState
 from contimg_resources.settings import FindingSettings
 from contimg_resources.simulation.tiles import correlated_noise
-from tests.photometry.test_finding import BEAM, CELL_ARCSEC, RMS_JY, SIZE, Found, image_of
+from tests.photometry.skies import BEAM, CELL_ARCSEC, RMS_JY, SIZE
+from tests.photometry.test_finding import image_of
 
 BEAM_ARCSEC, ERROR_JY = 40.0, 1e-3
 
@@ -131,10 +132,9 @@ def test_the_best_measurement_of_a_transit_counts() -> None:
 
 
 def test_components_and_sidelobes_are_not_isolated() -> None:
-    names = (f.name for f in fields(FoundSources))
-    one = FoundSources(**{name: np.ones(1) for name in names})
-    one = replace(one, flags=np.zeros(1, int), n_components=np.ones(1, int))
-    one = replace(one, major_arcsec=np.array([np.nan]))
+    values: dict[str, Any] = {f.name: np.ones(1) for f in fields(FoundSources)}
+    values |= {"flags": np.zeros(1, int), "major_arcsec": np.array([np.nan])}
+    one = FoundSources(**values)
     ra, dec, jy = one.ra_deg[0], one.dec_deg[0], one.peak_jy[0]
 
     def alone(away_arcsec: float, times: float, size_arcsec: float = np.nan) -> bool:
@@ -161,13 +161,13 @@ def noise_of(seed: int) -> np.ndarray:
 
 
 def test_noise_alone_has_at_most_the_stated_rate_of_false_alarms() -> None:
-    n_images, accepted = 8, 0.5
+    n_images, accepted = 5, 0.5
     above, single = 0, 0
     for seed in range(n_images):
-        found: Found = find_sources(image_of(noise_of(seed), RMS_JY), FindingSettings())
+        found = find_sources(image_of(noise_of(seed), RMS_JY), FindingSettings())
         reliability = measure_reliability(found)
         above += int((found.sources.snr >= reliability.limit(accepted)).sum())
         single += int((found.sources.snr >= reliability.limit(single_share(accepted))).sum())
-    # 4 are expected: 11 or more have a probability of 0.003.
-    assert above <= 10
+    # 2.5 are expected: 9 or more have a probability of 0.001.
+    assert above <= 8
     assert single <= 1
