@@ -25,6 +25,7 @@ from contimg_resources.products.events import (
     NewSourceState,
 )
 from contimg_resources.products.new_sources import NewSourceRecord
+from contimg_resources.state import open_state
 from contimg_resources.steps.alerting import untold
 from contimg_resources.steps.candidates import candidates_to_draw
 from contimg_resources.steps.cards import draw_cards
@@ -247,6 +248,10 @@ def test_the_commands_list_and_show_it(
     assert run(["candidates", "list"]) == 0
     assert "new source" in capsys.readouterr().out
     assert run(["new-sources", "61100.95833+99.9"]) != 0
+    assert capsys.readouterr().err
+    table = open_state(state).new_sources()
+    assert name in table["name"]
+    assert table["flux_jy"].unit == "Jy"
 
 
 def test_what_is_missing_is_named(sky: NewSky, copy: NewSky) -> None:
