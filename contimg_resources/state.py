@@ -163,9 +163,9 @@ class State:
     def candidates(self) -> QTable:
         """Return the candidates: Extreme Scattering Events and new sources.
 
-        Columns: `id`, `kind`, `source_id`, `ra_deg`, `dec_deg`, `state`, `start_mjd`, `mid_mjd`, `end_mjd`,
-        `score` and others of `contimg_resources.products.events.CandidateRecord`; `mark` is the
-        latest mark, or empty.
+        Columns: `id`, `kind`, `source_id`, `ra_deg`, `dec_deg`, `state`, `start_mjd`, `mid_mjd`,
+        `end_mjd`, `score` and others of `contimg_resources.products.events.CandidateRecord`; `mark`
+        is the latest mark, or empty.
         """
         marks = self.products.events.last_marks()
         return _table(

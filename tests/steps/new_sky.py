@@ -126,7 +126,7 @@ def make_new_sky(root: Path, spec: SeasonSpec = SPEC) -> NewSky:
     settings = Settings(
         state=root / "state",
         catalogue=CatalogueSettings(reference=spec.name),
-        finding=FindingSettings(injections=0),
+        finding=FindingSettings(injections=60),
     )
     workshop = Workshop.from_settings(settings)
     return NewSky(workshop, write_season(workshop, spec))

@@ -228,6 +228,8 @@ def test_it_is_shown_and_vetted(copy: NewSky, new_page: Callable[..., Any]) -> N
         page.get_by_text("real (current)").wait_for()
         page.goto(f"{address}#/lightcurves/{name}")
         page.locator("#not-in-catalogue").wait_for()
+        page.goto(f"{address}#/mosaics/{copy.keys[-1]}")
+        page.locator("#completeness").wait_for()
     (mark,) = workshop.products.events.list_marks(name)
     assert mark.mark is Mark.REAL
 
