@@ -104,11 +104,16 @@ def add_to_epoch(
 
     Raises
     ------
+    PhotometryFailed
+        If the epoch was measured again meanwhile.
     UnreadableMeasurements
-        If the epoch's measurements are damaged.
+        If its measurements are damaged.
     """
     from contimg_resources.photometry.measurements import add_rows
 
+    now = workshop.products.mosaics.find_epoch(epoch.epoch, epoch.kind)
+    if now is None or now.checksum != epoch.checksum:
+        raise PhotometryFailed(f"{epoch.epoch} was measured again meanwhile", key=epoch.epoch)
     written = add_rows(epoch.path, rows)
     return workshop.products.mosaics.put_epoch(
         replace(

@@ -16,7 +16,7 @@ import numpy as np
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.catalogues.store import Catalogue
-from contimg_resources.core.errors import PhotometryFailed, rejecting
+from contimg_resources.core.errors import PhotometryFailed, UnreadableMeasurements, rejecting
 from contimg_resources.core.keys import parse_mosaic_key
 from contimg_resources.core.times import mjd_day
 from contimg_resources.observations.calibrators import separation_deg
@@ -122,7 +122,7 @@ class _Search:
     def __init__(self, workshop: Workshop, key: str, catalogue: Catalogue, run_id: str) -> None:
         self.workshop, self.key, self.catalogue, self.run_id = workshop, key, catalogue, run_id
         own = workshop.products.derived.get(DerivedKind.FOUND_SOURCES, key)
-        if own is None or any(name not in own.parameters for name in _NEEDED):
+        if own is None or _lacks(own):
             raise PhotometryFailed(
                 f"mosaic {key} has no list of found sources"
                 + (" of this contimg" if own else "")
@@ -154,7 +154,7 @@ class _Search:
         self.detections = self._detections()
 
     def _overlaps(self, product: Product) -> bool:
-        if product.key not in self.epochs or any(n not in product.parameters for n in _NEEDED):
+        if product.key not in self.epochs or _lacks(product):
             return False
         (ra, dec, radius), (own_ra, own_dec, own) = product.parameters["place"], self.place
         return bool(separation_deg(ra, dec, own_ra, own_dec) <= radius + own)
@@ -174,8 +174,8 @@ class _Search:
             with rejecting(self.failed, name):
                 columns, facts = read_found(product.path)
                 self.pixels[name] = frozenset(facts["depth"]["pixel"])
-                # A null of an earlier release isn't true.
-                alone = (columns["catalogue_id"] == "") & (columns["is_isolated"] == True)  # noqa: E712
+                # A null of an earlier release isn't 1.
+                alone = (columns["catalogue_id"] == "") & (columns["is_isolated"] == 1)
                 alone &= separation_deg(ra, dec, columns["ra_deg"], columns["dec_deg"]) <= radius
                 if not self.epochs[name].epoch_ok:
                     continue
@@ -254,10 +254,20 @@ class _Search:
     def _measured(self, seen: Iterable[str]) -> Rows:
         """Return the measurements of sources that the epochs' files hold."""
         from contimg_resources.photometry.light_curves import measurements_of
+        from contimg_resources.photometry.measurements import FORMAT, read_measurements
 
-        root = self.workshop.settings.layout.photometry
-        found: Rows = measurements_of(root, list(seen), start_mjd=self.start_mjd)
-        return found
+        root, names = self.workshop.settings.layout.photometry, list(seen)
+        try:
+            return measurements_of(root, names, start_mjd=self.start_mjd)
+        except UnreadableMeasurements:
+            # Read one file at a time, to leave out the unreadable one.
+            parts: list[Rows] = [FORMAT.no_rows()]
+            for name in self.lists:
+                with rejecting(self.failed, name):
+                    columns, _ = read_measurements(self.epochs[name].path)
+                    mine = np.isin(columns["source_id"], names)
+                    parts.append({n: column[mine] for n, column in columns.items()})
+            return _joined(parts)
 
     def _curve(self, one: _Seen, rows: Rows) -> "ForcedCurve":
         from contimg_resources.photometry.new_sources import ForcedCurve, best_of_transits
@@ -300,8 +310,10 @@ class _Search:
             mine = np.isin(added["source_id"], list(kept))
             if mine.any():
                 some = {name: column[mine] for name, column in added.items()}
-                record = self.epochs[epoch]
-                measured[epoch] = add_to_epoch(self.workshop, record, some, self.run_id)
+                with rejecting(self.failed, epoch):
+                    measured[epoch] = add_to_epoch(
+                        self.workshop, self.epochs[epoch], some, self.run_id
+                    )
         # A source that was withdrawn before, and that still isn't there, isn't new information.
         changed = [r for n, r in judged.items() if n in kept or n in known]
         self.workshop.products.new_sources.put(changed)
@@ -329,10 +341,13 @@ class _Search:
 
         record = one.record
         day = max(record.searched_day, mjd_day(parse_mosaic_key(self.key)[0]))
-        if one.is_known and record.evidence.first_mjd < self.start_mjd:
-            # Its appearance is before the days that are searched.
+        is_early = one.is_known and record.evidence.first_mjd < self.start_mjd
+        is_gone = not one.detections.is_significant
+        # A list that can't be read may have it.
+        is_unread = one.is_known and not self.lists.keys() <= self.pixels.keys()
+        if is_early or (is_gone and is_unread):
             return replace(record, searched_day=day)
-        if not one.detections.is_significant:
+        if is_gone:
             evidence = replace(record.evidence, reason=_GONE)
             return replace(
                 record,
@@ -349,6 +364,11 @@ _COPIED = (
     *("epoch", "mid_mjd", "ra_deg", "dec_deg", "east_error_arcsec", "north_error_arcsec", "snr"),
 )
 _OF_CURVE = ("epoch", "mid_mjd", "flux_jy", "flux_error_jy")
+
+
+def _lacks(product: Product) -> bool:
+    """Return whether the record of a list lacks facts that the search needs."""
+    return any(product.parameters.get(name) is None for name in _NEEDED)
 
 
 def _places(detections: "Detections", key: str) -> list[tuple[float, float]]:

@@ -265,6 +265,13 @@ def test_what_is_missing_is_named(sky: NewSky, copy: NewSky) -> None:
     found = copy.search(copy.keys[-1])
     assert list(found.failed) == [copy.keys[3]]
     assert of(copy, 0).state is NewSourceState.NEW
+    # It may hold what the others lack, so nothing is withdrawn.
+    for key in (copy.keys[FIRST], copy.keys[-1]):
+        copy.workshop.products.derived.forget([(DerivedKind.FOUND_SOURCES, key)])
+    assert copy.search(copy.keys[0]).withdrawn == ()
+    assert of(copy, 0).state is NewSourceState.NEW
+    copy.workshop.products.mosaics.find_epoch(copy.keys[3], EpochKind.MOSAIC).path.write_bytes(b"")
+    assert set(copy.search(copy.keys[0]).failed) == {copy.keys[3]}
     none = replace(
         copy.workshop,
         settings=copy.workshop.settings.model_copy(
