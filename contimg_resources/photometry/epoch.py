@@ -143,8 +143,10 @@ def scale_beside(
         so other sources are preferred.
     sources : SourceList
         The further sources.
-    ok, moved
+    ok : bool
         See `EpochScale`.
+    moved : tuple of float
+        `EpochScale.moved_arcsec`.
     """
     n = len(sources)
     others = np.flatnonzero(np.isfinite(known["scale"]))

@@ -122,11 +122,12 @@ def test_an_earlier_schema_is_brought_up_to_date_with_its_rows(
 
 
 def _downgrade(url: str) -> None:
-    """Take the last migration back; it adds a table only."""
+    """Take the last migration back; it adds a table and a column."""
     engine = sa.create_engine(url)
     with engine.begin() as connection:
-        connection.execute(sa.text("DROP TABLE annotations"))
-        connection.execute(sa.text("UPDATE products_schema SET version_num = 'products_0010'"))
+        connection.execute(sa.text("DROP TABLE new_sources"))
+        connection.execute(sa.text("ALTER TABLE candidates DROP COLUMN kind"))
+        connection.execute(sa.text("UPDATE products_schema SET version_num = 'products_0011'"))
     engine.dispose()
 
 
