@@ -4,6 +4,7 @@ Belongs here: arguments and output. Doesn't: the steps, which the asset calls to
 """
 
 import math
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -131,16 +132,16 @@ def new_sources(
     keys = [key] if key else []
     if everything:
         keys = [p.key for p in workshop.products.derived.listed(DerivedKind.FOUND_SOURCES)]
+    told: dict[str, str] = {}
     failed: dict[str, str] = {}
     for one in keys:
-        with progress(f"new sources in {one}") as say:
-            if key:
-                found = find_new(workshop, one, progress=say)
-            else:
-                with rejecting(failed, one):
-                    found = find_new(workshop, one, progress=say)
-        if one not in failed:
-            remark(f"{one}: {found.words if isinstance(found, NewInMosaic) else found.reason}")
+        # Of all mosaics, one that can't be searched doesn't stop the others.
+        alone = nullcontext() if key else rejecting(failed, one)
+        with progress(f"new sources in {one}") as say, alone:
+            found = find_new(workshop, one, progress=say)
+            told[one] = found.words if isinstance(found, NewInMosaic) else found.reason
+    for name, words in told.items():
+        remark(f"{name}: {words}")
     for name, why in failed.items():
         remark(f"{name} isn't searched: {why}")
     listed = workshop.products.new_sources.list()

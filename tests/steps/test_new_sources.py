@@ -245,6 +245,8 @@ def test_the_commands_list_and_show_it(
     told = capsys.readouterr()
     assert name in told.out
     assert "1 of them new" in told.err + told.out
+    assert run(["new-sources", "--all"]) == 0
+    assert capsys.readouterr().err.count("other mosaics compared") == len(sky.keys)
     assert run(["candidates", "show", name]) == 0
     assert "upper_limit_jy" in capsys.readouterr().out
     assert run(["candidates", "list"]) == 0

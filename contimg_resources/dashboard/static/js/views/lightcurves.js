@@ -188,7 +188,7 @@ export async function show(index, sourceId) {
     box,
     name,
     own.length ? el("p", {}, "Candidates: ", own.map((c, n) => [n ? ", " : "", el("a", { href: `#/candidates/${encodeURIComponent(c.id)}` }, c.id), ` (${c.kind === "new source" ? "new source, " : ""}${c.state})`])) : null,
-    sourceId.startsWith("new-") ? el("p", { id: "not-in-catalogue", class: "dim" }, "The reference catalogue lacks this source: it was found in the mosaics without a catalogue. Its measurements before that are forced ones at its position.") : null,
+    /^new-J\d{6}\.\d[+-]\d{6}$/.test(sourceId) ? el("p", { id: "not-in-catalogue", class: "dim" }, "The reference catalogue lacks this source: it was found in the mosaics without a catalogue. Its measurements before that are forced ones at its position.") : null,
     factsOf(sources, i),
     elsewhere(sources, i),
     curve?.mid_mjd.length ? picture(curve, own, sourceId, badEpochs(mosaicked?.mosaics ?? [], sources.ra_deg[i], sources.dec_deg[i])) : el("p", { class: "message" }, "The export has no light curve of this source."),
