@@ -53,7 +53,7 @@ class NewInMosaic:
     candidates: tuple[CandidateRecord, ...]
     withdrawn: tuple[str, ...]  #: Names of sources and candidates that were withdrawn.
     n_detections: int  #: Number of isolated detections on the mosaic without a catalogue source.
-    n_unconfirmed: int  #: Number of these that may be false alarms.
+    n_unconfirmed: int  #: Number of these that may be false alarms, or are beside a source.
     n_earlier: int  #: Number of other mosaics whose lists were compared.
     #: Epochs whose measurements gained rows, with the records as they are now.
     measured: Mapping[str, EpochRecord]
@@ -209,10 +209,23 @@ class _Search:
         others = self.detections.select(left)
         for group in clusters(others):
             some = others.select(group)
-            if self.key in some.epoch and some.is_significant:
-                record = _named(some)
+            if self.key not in some.epoch or not some.is_significant:
+                continue
+            record = _named(some)
+            if not self._is_beside(record, found.values()):
                 found.setdefault(record.name, _Seen(record, some, is_known=False))
         return found
+
+    def _is_beside(self, record: NewSourceRecord, others: Iterable[_Seen]) -> bool:
+        """Return whether a source is within a beam of another one: the same, badly fitted."""
+        kept = [o.record for o in others if o.is_known or o.detections.is_significant]
+        arcsec = 3600 * separation_deg(
+            record.ra_deg,
+            record.dec_deg,
+            np.array([r.ra_deg for r in kept]),
+            np.array([r.dec_deg for r in kept]),
+        )
+        return bool((arcsec < self.detections.beam_arcsec.max()).any())
 
     def _covers(self, epoch: str, record: NewSourceRecord) -> bool:
         """Return whether a mosaic observed the surroundings of a source."""
