@@ -67,7 +67,7 @@ def isolated(
     Point sources that are alone on their island, further than three beams (and the size) from
     every brighter source, and above 1/200 of each source within 15 beams.
     """
-    alone = (sources.n_components == 1) & ((sources.flags & _BAD) == 0)
+    alone: Bools = (sources.n_components == 1) & ((sources.flags & _BAD) == 0)
     if not len(sources):
         return alone
     n = len(sources)

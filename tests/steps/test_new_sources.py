@@ -272,7 +272,9 @@ def test_what_is_missing_is_named(sky: NewSky, copy: NewSky) -> None:
         copy.workshop.products.derived.forget([(DerivedKind.FOUND_SOURCES, key)])
     assert copy.search(copy.keys[0]).withdrawn == ()
     assert of(copy, 0).state is NewSourceState.NEW
-    copy.workshop.products.mosaics.find_epoch(copy.keys[3], EpochKind.MOSAIC).path.write_bytes(b"")
+    measured = copy.workshop.products.mosaics.find_epoch(copy.keys[3], EpochKind.MOSAIC)
+    assert measured is not None
+    measured.path.write_bytes(b"")
     assert set(copy.search(copy.keys[0]).failed) == {copy.keys[3]}
     none = replace(
         copy.workshop,
