@@ -26,11 +26,11 @@ RMS_JY = 3e-4
 SPEC = SeasonSpec(
     name="field",
     n_days=5,
-    size_deg=0.6,
+    size_deg=0.5,
     # The finder fits pixels above 0.6 of a peak: the minor axis needs three pixels.
     cell_arcsec=6.0,
     rms_jy=RMS_JY,
-    n_sources=18,
+    n_sources=16,
     flux_jy=(0.02, 1.0),
     events=(),
     flares=(),
