@@ -19,6 +19,7 @@ from contimg_assets import (
     jobs,
     measurement_sets,
     mosaics,
+    new_sources,
     observations,
     photometry,
     reprocessing,
@@ -35,7 +36,7 @@ from contimg_resources.steps.resource import RESOURCES
 
 #: Their assets, checks, jobs, schedules and sensors are loaded.
 _MODULES = (
-    *(observations, measurement_sets, calibration, imaging, mosaics, photometry),
+    *(observations, measurement_sets, calibration, imaging, mosaics, photometry, new_sources),
     *(variability, exports, reprocessing, jobs, sensors, staleness, alerting, housekeeping),
 )
 

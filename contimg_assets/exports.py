@@ -8,6 +8,7 @@ from contimg_assets.descriptions_of_days import describe_export, describe_sky
 from contimg_assets.failures import told_to_dagster
 from contimg_assets.jobs import executor
 from contimg_assets.mosaics import mosaic_60min
+from contimg_assets.new_sources import new_sources
 from contimg_assets.telling import dashboard_link, log_progress
 from contimg_assets.variability import candidate_cards, cutouts, ese_candidates, variability
 from contimg_resources.settings import ExportSettings
@@ -25,6 +26,7 @@ _ALL = dg.AllPartitionMapping()
         dg.AssetDep(ese_candidates, partition_mapping=_ALL),
         dg.AssetDep(cutouts, partition_mapping=_ALL),
         dg.AssetDep(candidate_cards, partition_mapping=_ALL),
+        dg.AssetDep(new_sources, partition_mapping=_ALL),
     ],
     group_name="export",
     kinds={"json"},

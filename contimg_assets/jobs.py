@@ -6,6 +6,7 @@ from contimg_assets.calibration import calibrated_ms, caltable_set
 from contimg_assets.imaging import image_5min
 from contimg_assets.measurement_sets import measurement_set
 from contimg_assets.mosaics import mosaic_60min
+from contimg_assets.new_sources import new_sources
 from contimg_assets.observations import observation_log
 from contimg_assets.photometry import forced_photometry, found_sources, image_photometry
 from contimg_assets.staleness import caltables_current
@@ -64,9 +65,10 @@ photometry_job = dg.define_asset_job(
 
 mosaic_job = dg.define_asset_job(
     "make_mosaic",
-    selection=dg.AssetSelection.assets(mosaic_60min, forced_photometry, found_sources),
+    selection=dg.AssetSelection.assets(mosaic_60min, forced_photometry, found_sources, new_sources),
     executor_def=executor,
-    description="Mosaics the images of an hour, finds its sources, and measures the catalogue's.",
+    description="Mosaics the images of an hour, finds its sources, measures the catalogue's, and "
+    "searches for new ones.",
 )
 
 log_job = dg.define_asset_job(

@@ -16,6 +16,7 @@ from contimg_assets.descriptions_of_days import (
 from contimg_assets.failures import told_to_dagster
 from contimg_assets.jobs import executor
 from contimg_assets.mosaics import mosaic_60min
+from contimg_assets.new_sources import new_sources
 from contimg_assets.partitions import utc_day
 from contimg_assets.photometry import forced_photometry
 from contimg_assets.telling import log_progress
@@ -95,7 +96,10 @@ def _each_day(context: dg.AssetExecutionContext, work: Callable[[str, int], Meta
         )
 
 
-@_daily_asset([dg.AssetDep(forced_photometry, partition_mapping=_ALL)], "parquet")
+@_daily_asset(
+    [dg.AssetDep(asset, partition_mapping=_ALL) for asset in (forced_photometry, new_sources)],
+    "parquet",
+)
 @uses("settings", "products")
 def light_curves(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
     """Select one light curve measurement of each source for each transit.
@@ -199,7 +203,13 @@ def ese_candidates(
         )
 
 
-@_daily_asset([ese_candidates, dg.AssetDep(mosaic_60min, partition_mapping=_ALL)], "fits")
+@_daily_asset(
+    [
+        ese_candidates,
+        *(dg.AssetDep(asset, partition_mapping=_ALL) for asset in (mosaic_60min, new_sources)),
+    ],
+    "fits",
+)
 @uses("settings", "products")
 def cutouts(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
     """Make cutouts of every candidate from each mosaic in which it was measured.
@@ -226,7 +236,13 @@ def cutouts(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
 
 
 @_daily_asset(
-    [dg.AssetDep(light_curves, partition_mapping=_DAYS_BEFORE), ese_candidates, cutouts], "png"
+    [
+        dg.AssetDep(light_curves, partition_mapping=_DAYS_BEFORE),
+        ese_candidates,
+        dg.AssetDep(new_sources, partition_mapping=_ALL),
+        cutouts,
+    ],
+    "png",
 )
 @uses("settings", "products")
 def candidate_cards(context: dg.AssetExecutionContext, workshop: Workshop) -> None:

@@ -161,16 +161,27 @@ class State:
         return _table(asdict(record) for record in self.products.mosaics.list())
 
     def candidates(self) -> QTable:
-        """Return the candidates for Extreme Scattering Events.
+        """Return the candidates: Extreme Scattering Events and new sources.
 
-        Columns: `id`, `source_id`, `ra_deg`, `dec_deg`, `state`, `start_mjd`, `mid_mjd`, `end_mjd`,
-        `score` and others of `contimg_resources.products.events.CandidateRecord`; `mark` is the
-        latest mark, or empty.
+        Columns: `id`, `kind`, `source_id`, `ra_deg`, `dec_deg`, `state`, `start_mjd`, `mid_mjd`,
+        `end_mjd`, `score` and others of `contimg_resources.products.events.CandidateRecord`; `mark`
+        is the latest mark, or empty.
         """
         marks = self.products.events.last_marks()
         return _table(
             {**asdict(c), "mark": marks[c.id].mark.value if c.id in marks else ""}
             for c in self.products.events.list_candidates()
+        )
+
+    def new_sources(self) -> QTable:
+        """Return the sources that the reference catalogue lacks, by name.
+
+        Columns: those of `contimg_resources.products.new_sources.NewSourceRecord`, with the
+        evidence (see `Appearance` there) in columns of its own.
+        """
+        return _table(
+            {**{n: v for n, v in asdict(one).items() if n != "evidence"}, **asdict(one.evidence)}
+            for one in self.products.new_sources.list()
         )
 
     def image(self, key: str, kind: ImageKind = "pbcor") -> SkyImage:

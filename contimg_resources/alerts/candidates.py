@@ -1,4 +1,4 @@
-"""The alert about a new candidate for an Extreme Scattering Event.
+"""The alert about a new candidate: an Extreme Scattering Event, or a new source.
 
 Belongs here: whether a candidate gets an alert, and its text. Doesn't: finding candidates.
 """
@@ -12,11 +12,13 @@ from contimg_resources.core.times import utc_day
 from contimg_resources.products.events import (
     CANDIDATE_KEY,
     AlertRecord,
+    CandidateKind,
     CandidateRecord,
     CandidateState,
     Mark,
     MarkRecord,
 )
+from contimg_resources.products.new_sources import Appearance, NewSourceRecord
 
 KIND = "candidate"
 #: In added light curves, an event that ended longer than this before its discovery gets no alert.
@@ -27,18 +29,29 @@ def candidate_alerts(
     candidates: Iterable[CandidateRecord],
     last_marks: Mapping[str, MarkRecord],
     dashboard_url: str | None = None,
+    new_sources: Mapping[str, NewSourceRecord] | None = None,
 ) -> tuple[AlertRecord, ...]:
     """Return the alerts about candidates.
 
     The key of a candidate is permanent: its completion gives no new alert. `last_marks` holds the
-    current marks by candidate id; `dashboard_url` is the base URL of links.
+    current marks by candidate id; `dashboard_url` is the base URL of links; `new_sources` holds the
+    evidence for candidates of that kind, by name.
     """
     return tuple(
         AlertRecord(
             key=f"{CANDIDATE_KEY}{candidate.id}",
             kind=KIND,
-            subject=f"ESE candidate in {one_line(candidate.source_id)}",
-            text=_text(candidate, dashboard_url),
+            subject=_subject(candidate),
+            text="\n".join(
+                [
+                    *(
+                        _about_dip(candidate)
+                        if candidate.kind is CandidateKind.ESE
+                        else _about_new(candidate, (new_sources or {}).get(candidate.source_id))
+                    ),
+                    *([url] if (url := card_url(candidate.id, dashboard_url)) else []),
+                ]
+            ),
         )
         for candidate in candidates
         if is_told(candidate, last_marks.get(candidate.id))
@@ -56,7 +69,33 @@ def is_told(candidate: CandidateRecord, mark: MarkRecord | None) -> bool:
     return not withdrawn and (mark is None or mark.mark is not Mark.ARTEFACT)
 
 
-def _text(candidate: CandidateRecord, dashboard_url: str | None) -> str:
+def _subject(candidate: CandidateRecord) -> str:
+    if candidate.kind is CandidateKind.ESE:
+        return f"ESE candidate in {one_line(candidate.source_id)}"
+    return f"new source {one_line(candidate.source_id)}"
+
+
+def _about_new(candidate: CandidateRecord, source: NewSourceRecord | None) -> list[str]:
+    told = Appearance() if source is None else source.evidence
+    return [
+        f"New source {one_line(candidate.id)}: the catalogue lacks it, and earlier epochs exclude "
+        "it.",
+        f"Position: {_position(candidate)}",
+        f"State: {candidate.state.value}; found first on {utc_day(candidate.start_mjd)} "
+        f"(MJD {candidate.start_mjd:.1f})"
+        + (f" in mosaic {one_line(told.first_epoch)}" if told.first_epoch else ""),
+        f"Flux density: {_measure(1e3 * told.flux_jy, 1e3 * told.flux_error_jy, 'mJy')}; "
+        f"brightest: {_measure(1e3 * told.peak_jy, 1e3 * told.peak_error_jy, 'mJy')}",
+        f"Earlier: {_measure(1e3 * told.earlier_jy, 1e3 * told.earlier_error_jy, 'mJy')} in "
+        f"{told.n_earlier or 0} transits; upper limit (3 sigma): "
+        f"{_measure(1e3 * told.upper_limit_jy, math.nan, 'mJy')}",
+        f"Detections without a catalogue: {told.n_detections or 0}, best S/N "
+        f"{_number(told.best_snr)}; {candidate.score:.1f} sigma above the earlier epochs, "
+        f"threshold {_number(candidate.parameters.threshold)}",
+    ]
+
+
+def _about_dip(candidate: CandidateRecord) -> list[str]:
     found = candidate.parameters
     lines = [
         f"Candidate {one_line(candidate.id)} for an Extreme Scattering Event.",
@@ -76,9 +115,7 @@ def _text(candidate: CandidateRecord, dashboard_url: str | None) -> str:
     ]
     if found.threshold_warning:
         lines.append(f"Warning: {found.threshold_warning}")
-    if url := card_url(candidate.id, dashboard_url):
-        lines.append(url)
-    return "\n".join(lines)
+    return lines
 
 
 def card_url(candidate_id: str, dashboard_url: str | None) -> str | None:

@@ -84,6 +84,7 @@ _PANELS: dict[str, dict[str, Any]] = {
     "Sky": {
         "catalogue": catalogue.app,
         "found": found.found,
+        "new-sources": found.new_sources,
         "photometry": photometry.photometry,
         "cutout": cutout.cutout,
         "sky": export.sky,

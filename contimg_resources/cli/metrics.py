@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 from contimg_resources.core.disk_space import free_bytes
 from contimg_resources.core.errors import ConfigurationError, ContimgError
 from contimg_resources.core.times import datetime_from_mjd
-from contimg_resources.products.events import CandidateState
+from contimg_resources.products.events import CandidateState, NewSourceState
 from contimg_resources.products.model import ObservationState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.model import SetStatus
@@ -117,9 +117,16 @@ class PlatformMetrics(Collector):
             candidates = Counter(one.state for one in store.events.list_candidates())
             yield _labelled(
                 "contimg_candidates",
-                "Candidates for Extreme Scattering Events by state",
+                "Candidates (Extreme Scattering Events and new sources) by state",
                 "state",
                 {state.value: candidates[state] for state in CandidateState},
+            )
+            uncatalogued = Counter(one.state for one in store.new_sources.list())
+            yield _labelled(
+                "contimg_new_sources",
+                "Sources that the reference catalogue lacks, by state",
+                "state",
+                {state.value: uncatalogued[state] for state in NewSourceState},
             )
             yield _labelled(
                 "contimg_alerts",

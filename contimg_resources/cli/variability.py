@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from contimg_resources.products.events import CandidateRecord, Subject
     from contimg_resources.variability.model import Variability
 
-candidates = typer.Typer(help="Candidates for Extreme Scattering Events: list, show and mark them.")
+candidates = typer.Typer(
+    help="Candidates for Extreme Scattering Events, and new sources: list, show and mark them."
+)
 
 _SHOWN = 40
 CandidateId = Annotated[str, typer.Argument(help="Id of a candidate (`contimg candidates list`).")]
@@ -155,28 +157,36 @@ def show(candidate: CandidateId, as_json: AsJson = False) -> None:
     """
     from contimg_resources.core.times import isot_from_mjd
     from contimg_resources.database.values import known_values
-    from contimg_resources.products.events import Subject
+    from contimg_resources.products.events import CandidateKind, Subject
     from contimg_resources.steps.cards import card_path
 
     workshop = opened_workshop(given_settings())
     found = workshop.products.events.candidate(candidate)
+    source = workshop.products.new_sources.find(found.source_id)
     marks = workshop.products.events.list_marks(candidate)
     annotations = workshop.products.annotations.present()
     if as_json:
         said = _of_candidate(annotations, candidate)
-        print_json({"candidate": found, "marks": marks, **said})
+        appearance = {} if source is None else {"new_source": source}
+        print_json({"candidate": found, **appearance, "marks": marks, **said})
         return
+    parts: tuple[Any, ...] = (found.parameters, found.evidence)
+    if source is not None:
+        parts += (source.evidence,)
     told = {
+        "kind": found.kind.value,
         "source": found.source_id,
         "position": f"{found.ra_deg:.5f} {found.dec_deg:+.5f} deg"
         if math.isfinite(found.ra_deg)
         else None,
         "state": found.state.value,
-        "epoch of minimum": isot_from_mjd(found.mid_mjd),
+        ("epoch of minimum" if found.kind is CandidateKind.ESE else "brightest"): isot_from_mjd(
+            found.mid_mjd
+        ),
         "score": f"{found.score:.1f}",
         **{
             name: f"{value:.4g}" if isinstance(value, float) else value
-            for part in (found.parameters, found.evidence)
+            for part in parts
             for name, value in known_values(part)
         },
         "neighbours": ", ".join(found.evidence.neighbours) or None,
@@ -341,23 +351,27 @@ def print_candidates(
 ) -> None:
     """Write candidates as a table, with their marks and tags."""
     from contimg_resources.core.times import utc_day
-    from contimg_resources.products.events import Subject
+    from contimg_resources.products.events import CandidateKind, Subject
 
     def line(c: "CandidateRecord") -> tuple[Any, ...]:
         return (
             c.id,
+            c.kind.value,
             c.state.value,
             str(utc_day(c.mid_mjd)),
-            *c.parameters.in_words(),
+            *(c.parameters.in_words() if c.kind is CandidateKind.ESE else (None, None)),
             f"{c.score:.0f}",
             marks.get(c.id),
             tags_in_words(annotations or {}, Subject.CANDIDATE, c.id),
         )
 
     print_table(
-        ("candidate", "state", "minimum", "depth (%)", "width (d)", "score", "mark", "tags"),
+        (
+            *("candidate", "kind", "state", "minimum or peak"),
+            *("depth (%)", "width (d)", "score", "mark", "tags"),
+        ),
         [line(c) for c in found],
-        title="Candidates for Extreme Scattering Events",
+        title="Candidates",
     )
     for warning in sorted({c.parameters.threshold_warning for c in found} - {""}):
         remark(f"warning: {warning}")

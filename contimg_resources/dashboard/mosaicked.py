@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from contimg_resources.core.errors import MosaicFailed
+from contimg_resources.core.errors import MosaicFailed, UnreadableMeasurements
 from contimg_resources.core.times import SIDEREAL_DEG_PER_DAY, isot_from_mjd
 from contimg_resources.dashboard.answers import answering, json_answer
 from contimg_resources.dashboard.image_pages import ImagePages
@@ -20,11 +20,17 @@ from contimg_resources.dashboard.pictures import Layer, Scale
 from contimg_resources.database.values import known_values, plain_json
 from contimg_resources.mosaics.make import load_mosaic
 from contimg_resources.mosaics.model import MosaicFiles, MosaicResult
+from contimg_resources.products.derived import DerivedKind
 from contimg_resources.products.epochs import EpochKind, MosaicRecord, MosaicState
 from contimg_resources.products.store import ProductsStore
 
 #: Epochs offered for blinking: the nearest in time.
 _MOST_EPOCHS = 60
+#: Facts of the list of found sources that are shown.
+_FOUND_FACTS = (
+    *("n_sources", "n_expected", "n_rejected", "min_snr", "new_snr", "single_snr", "check"),
+    *("completeness", "reliability"),
+)
 #: Strips whose declinations differ by less are the same.
 _STRIP_DEG = 0.5
 
@@ -85,12 +91,26 @@ class MosaicPages:
                     "run_id": epoch.run_id,
                     **dict(known_values(epoch.statistics)),
                 },
+                "found": plain_json(self._found(record.key)),
                 "inputs": plain_json(self._inputs(record)),
                 "epochs": self._same_sky(record),
                 "dagster": self._dagster(),
                 "layers": self._images.described(record.key),
             }
         )
+
+    def _found(self, key: str) -> dict[str, Any] | None:
+        """Return the facts of the list of found sources; None without a list that can be read."""
+        from contimg_resources.photometry.found import FORMAT
+
+        product = self._store.derived.get(DerivedKind.FOUND_SOURCES, key)
+        if product is None:
+            return None
+        try:
+            facts = FORMAT.read_facts(product.path)
+        except (UnreadableMeasurements, OSError):
+            return None
+        return {name: facts.get(name) for name in _FOUND_FACTS}
 
     def _inputs(self, record: MosaicRecord) -> list[dict[str, Any]]:
         """Return the images of a mosaic by time, also those that can't be used, and why."""

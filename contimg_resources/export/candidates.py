@@ -1,4 +1,4 @@
-"""The documents of candidates for Extreme Scattering Events, and of people's annotations.
+"""The documents of candidates, and of people's annotations.
 
 Belongs here: the data of a candidate's card, with marks, neighbours and cutouts, and annotations,
 within size limits. Doesn't: searching, drawing.
@@ -16,6 +16,7 @@ from contimg_resources.core.arrays import Ints
 from contimg_resources.core.errors import InvalidName
 from contimg_resources.core.naming import check_name
 from contimg_resources.core.times import isot_from_mjd
+from contimg_resources.export.appearances import appearance_item
 from contimg_resources.export.model import (
     AnnotationsItem,
     CandidateItem,
@@ -100,6 +101,7 @@ def _items(state: PlatformState, page_of: Mapping[str, int], put_copy: PutCopy) 
         files = _files(state.cards, record.id)
         item = CandidateItem(
             id=record.id,
+            kind=record.kind.value,
             source_id=record.source_id,
             added_list=record.added_list,
             ra_deg=known(record.ra_deg, DEG_DECIMALS),
@@ -119,6 +121,9 @@ def _items(state: PlatformState, page_of: Mapping[str, int], put_copy: PutCopy) 
             cutouts=tuple(_cutouts(record, state.cutouts_of, put_copy)),
             **_fit(record.parameters),
             **_numbers(record.evidence),
+            appearance=appearance_item(source.evidence)
+            if (source := state.new_sources.get(record.source_id))
+            else None,
         )
         yield element(record.id, item.mid_mjd, item)
 

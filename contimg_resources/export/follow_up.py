@@ -1,21 +1,17 @@
 """The report of a candidate for observers who follow it up, as JSON and as a VOEvent.
 
-Belongs here: what the report contains, and both formats. Doesn't: the finding chart (see
+Belongs here: what the report contains, and both formats. Doesn't: the envelope of a VOEvent (see
+`voevent`), new sources (see `appearances`), the finding chart (see
 `contimg_resources.variability.cards`), sending it, files.
-
-A VOEvent has the structure of the IVOA's recommendation 2.0 (Seaman et al. 2011). The first packet
-about a candidate is permanent; each later one cites it.
 """
 
 import math
-import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
 
-from contimg_resources.core.plain_text import plain_line
 from contimg_resources.core.times import isot_from_mjd
-from contimg_resources.export.model import Document
 from contimg_resources.export.pages import (
     DEG_DECIMALS,
     MJD_DECIMALS,
@@ -24,22 +20,13 @@ from contimg_resources.export.pages import (
     known,
     rounded,
 )
-from contimg_resources.instrument.dsa110 import (
-    FREQUENCY_MAX_HZ,
-    FREQUENCY_MIN_HZ,
-    HEIGHT_M,
-    LATITUDE_DEG,
-    LONGITUDE_DEG,
-)
+from contimg_resources.export.parts import Document
+from contimg_resources.export.voevent import SITE, Packet, Param, Place, packet_ivorn, voevent
+from contimg_resources.instrument.dsa110 import FREQUENCY_MAX_HZ, FREQUENCY_MIN_HZ
 from contimg_resources.products.events import CandidateRecord, CandidateState
 
-_NAMESPACE = "http://www.ivoa.net/xml/VOEvent/v2.0"
-_SCHEMA = "http://www.ivoa.net/xml/VOEvent/VOEvent-v2.0.xsd"
-_INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
-_COORDINATES = "UTC-ICRS-TOPO"
 #: The catalogue positions of sources are accurate to this, degrees (5 arcsec).
 _POSITION_ERROR_DEG = 5.0 / 3600.0
-_SITE = "DSA-110, Owens Valley Radio Observatory"
 _IN_DATA = {
     "phase_widths": ("", "arith.ratio", "Time from minimum to the end of the data, in widths"),
     "depth": ("", "phot.flux.density;arith.ratio", "Depth as a fraction of the baseline"),
@@ -141,7 +128,7 @@ def follow_up(
     in_progress = candidate.state is CandidateState.IN_PROGRESS
     return FollowUp(
         id=candidate.id,
-        ivorn=_packet(ivorn, candidate, candidate.searched_day),
+        ivorn=packet_ivorn(ivorn, candidate.id, candidate.searched_day),
         source_id=candidate.source_id,
         added_list=candidate.added_list,
         ra_deg=known(candidate.ra_deg, DEG_DECIMALS),
@@ -181,7 +168,7 @@ def follow_up(
     )
 
 
-def as_json(report: FollowUp) -> bytes:
+def as_json(report: Document) -> bytes:
     """Return a report as JSON in UTF-8; its schema is published with those of the documents."""
     return encoded(report.model_dump()) + b"\n"
 
@@ -191,45 +178,36 @@ def as_voevent(report: FollowUp, candidate: CandidateRecord, *, ivorn: str) -> b
 
     Without a position there is no ``WhereWhen``. `ivorn` is as for `follow_up`.
     """
-    for prefix, uri in (("voe", _NAMESPACE), ("xsi", _INSTANCE)):
-        ElementTree.register_namespace(prefix, uri)
-    root = ElementTree.Element(
-        f"{{{_NAMESPACE}}}VOEvent",
-        {
-            "version": "2.0",
-            "ivorn": report.ivorn,
-            "role": "observation",
-            f"{{{_INSTANCE}}}schemaLocation": f"{_NAMESPACE} {_SCHEMA}",
-        },
-    )
-    who = _add(root, "Who")
-    _add(who, "AuthorIVORN", ivorn)
-    _add(who, "Date", _utc(report.data_end_mjd).removesuffix("Z"))
-    _add(_add(who, "Author"), "title", "DSA-110 continuum imaging (contimg)")
-    _add_what(_add(root, "What"), report)
+    place = None
     if report.ra_deg is not None and report.dec_deg is not None:
-        _add_place(_add(root, "WhereWhen"), report, report.ra_deg, report.dec_deg)
-    _add(_add(root, "How"), "Description", _how(report))
-    why = _add(root, "Why", expires=_utc(report.baseline_return_mjd).removesuffix("Z"))
-    _add(why, "Name", "Extreme Scattering Event candidate")
-    _add(why, "Description", "A dip in the light curve that a plasma lens explains.")
-    if candidate.searched_day > candidate.first_day:
-        cite = "retraction" if candidate.state is CandidateState.WITHDRAWN else "supersedes"
-        first = _packet(ivorn, candidate, candidate.first_day)
-        citations = _add(root, "Citations")
-        _add(citations, "EventIVORN", first, cite=cite)
-        if report.withdrawn:
-            _add(citations, "Description", report.withdrawn)
-    _add(root, "Description", f"Candidate {report.id}: {report.state}.")
-    if report.url is not None:
-        _add(root, "Reference", uri=report.url, type="url")
-    ElementTree.indent(root)
-    text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
-    return text + b"\n"
-
-
-def _packet(ivorn: str, candidate: CandidateRecord, day_mjd: int) -> str:
-    return f"{ivorn}#{candidate.id}/{day_mjd}"
+        error = report.mid_error_days
+        place = Place(
+            report.ra_deg,
+            report.dec_deg,
+            _POSITION_ERROR_DEG,
+            report.mid_utc,
+            None if error is None else 86_400.0 * error,
+        )
+    return voevent(
+        Packet(
+            ivorn=report.ivorn,
+            author=ivorn,
+            date_mjd=report.data_end_mjd,
+            params=tuple(_params(report)),
+            place=place,
+            how=_how(report),
+            name="Extreme Scattering Event candidate",
+            why="A dip in the light curve that a plasma lens explains.",
+            description=f"Candidate {report.id}: {report.state}.",
+            expires_mjd=report.baseline_return_mjd,
+            url=report.url,
+            first_ivorn=packet_ivorn(ivorn, candidate.id, candidate.first_day)
+            if candidate.searched_day > candidate.first_day
+            else None,
+            is_retraction=candidate.state is CandidateState.WITHDRAWN,
+            retraction=report.withdrawn,
+        )
+    )
 
 
 def _phase(candidate: CandidateRecord, data_end_mjd: float) -> str:
@@ -247,61 +225,17 @@ def _utc(mjd: float) -> str:
 def _how(report: FollowUp) -> str:
     if report.added_list is not None:
         return f"Added light curve, list {report.added_list}."
-    return f"Forced photometry of mosaics of {_SITE}; matched templates in the source's noise."
+    return f"Forced photometry of mosaics of {SITE}; matched templates in the source's noise."
 
 
-def _add_what(what: ElementTree.Element, report: FollowUp) -> None:
+def _params(report: FollowUp) -> Iterator[Param]:
     for name, ucd in (("source_id", "meta.id"), ("state", "meta.code.status"), ("phase", "")):
-        _param(what, name, getattr(report, name), {"ucd": ucd} if ucd else {})
+        yield Param(name, getattr(report, name), ucd)
     if report.mark:
-        _param(what, "mark", report.mark, {"ucd": "meta.code"})
-    _param(what, "is_end_predicted", str(report.is_end_predicted).lower(), {"ucd": "meta.code"})
-    _param(what, "finding_chart", report.finding_chart, {"ucd": "meta.ref"})
+        yield Param("mark", report.mark, "meta.code")
+    yield Param("is_end_predicted", str(report.is_end_predicted).lower(), "meta.code")
+    yield Param("finding_chart", report.finding_chart, "meta.ref")
     for name, (unit, ucd, meaning) in _IN_DATA.items():
         value = getattr(report, name)
         if value is not None:
-            about = {"unit": unit, "ucd": ucd, "dataType": "float"}
-            param = _param(what, name, repr(value), {k: v for k, v in about.items() if v})
-            _add(param, "Description", meaning)
-
-
-def _add_place(where: ElementTree.Element, report: FollowUp, ra_deg: float, dec_deg: float) -> None:
-    location = _add(where, "ObsDataLocation")
-    site = _add(location, "ObservatoryLocation", id=_SITE)
-    _add(site, "AstroCoordSystem", id="UTC-GEOD-TOPO")
-    coordinates = _add(site, "AstroCoords", coord_system_id="UTC-GEOD-TOPO")
-    place = _add(coordinates, "Position3D", unit="deg-deg-m")
-    for number, name in enumerate(("longitude", "latitude", "elevation"), 1):
-        _add(place, f"Name{number}", name)
-    values = _add(place, "Value3")
-    for number, value in enumerate((LONGITUDE_DEG, LATITUDE_DEG, HEIGHT_M), 1):
-        _add(values, f"C{number}", repr(value))
-    observed = _add(location, "ObservationLocation")
-    _add(observed, "AstroCoordSystem", id=_COORDINATES)
-    coordinates = _add(observed, "AstroCoords", coord_system_id=_COORDINATES)
-    time = _add(coordinates, "Time", unit="s")
-    _add(_add(time, "TimeInstant"), "ISOTime", report.mid_utc.removesuffix("Z"))
-    if report.mid_error_days is not None:
-        _add(time, "Error", repr(round(86_400.0 * report.mid_error_days, 1)))
-    place = _add(coordinates, "Position2D", unit="deg")
-    _add(place, "Name1", "RA")
-    _add(place, "Name2", "Dec")
-    values = _add(place, "Value2")
-    _add(values, "C1", repr(ra_deg))
-    _add(values, "C2", repr(dec_deg))
-    _add(place, "Error2Radius", f"{_POSITION_ERROR_DEG:.6f}")
-
-
-def _param(
-    parent: ElementTree.Element, name: str, value: str, about: dict[str, str]
-) -> ElementTree.Element:
-    return _add(parent, "Param", name=name, value=value, **about)
-
-
-def _add(
-    parent: ElementTree.Element, tag: str, text: str = "", /, **about: str
-) -> ElementTree.Element:
-    """Add an element; control characters, which XML can't contain, become visible ones."""
-    added = ElementTree.SubElement(parent, tag, {k: plain_line(v) for k, v in about.items()})
-    added.text = plain_line(text) or None
-    return added
+            yield Param(name, repr(value), ucd, unit, "float", meaning)

@@ -13,22 +13,10 @@ models that documents are made from, allow unknown names.
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-#: Rises when a name is removed or changes its meaning; new names don't change it.
-SCHEMA_VERSION: Literal[2] = 2
-
-
-class Part(BaseModel):
-    """A part of a document."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Document(Part):
-    """A JSON file."""
-
-    schema_version: Literal[2] = SCHEMA_VERSION
+from contimg_resources.export.appearances import AppearanceItem
+from contimg_resources.export.parts import Document, Part
 
 
 class Page(Part):
@@ -386,6 +374,7 @@ class CandidateItem(Part):
     """A candidate's card."""
 
     id: str
+    kind: str = Field("ese", description="`ese` or `new source`.")
     source_id: str
     added_list: str | None = Field(
         None, description="List of added light curves, without images; null for the platform's own."
@@ -452,10 +441,11 @@ class CandidateItem(Part):
         None, description="The same as a VOEvent 2.0, relative to the index."
     )
     cutouts: tuple[CutoutItem, ...] = ()
+    appearance: AppearanceItem | None = Field(None, description="Evidence for a new source.")
 
 
 class Candidates(Document):
-    """Candidates for Extreme Scattering Events by epoch of minimum."""
+    """Candidates (Extreme Scattering Events and new sources) by epoch of minimum or peak."""
 
     document: Literal["candidates"] = "candidates"
     candidates: tuple[CandidateItem, ...]

@@ -21,7 +21,7 @@ from pydantic_core import to_json
 
 from contimg_resources.core.arrays import Floats
 from contimg_resources.core.errors import ExportFailed
-from contimg_resources.export.model import SCHEMA_VERSION
+from contimg_resources.export.parts import SCHEMA_VERSION
 
 #: 0.09 s.
 MJD_DECIMALS = 6

@@ -6,11 +6,17 @@ Belongs here: the text of each schema. Doesn't: the models (see `model`), writin
 import json
 from typing import Any
 
+from contimg_resources.export.appearances import NewSourceReport
 from contimg_resources.export.follow_up import FollowUp
-from contimg_resources.export.model import DOCUMENTS, SCHEMA_VERSION, Document
+from contimg_resources.export.model import DOCUMENTS
+from contimg_resources.export.parts import SCHEMA_VERSION, Document
 
 #: Models of all documents, and of the files beside them that have a schema too.
-_MODELS: dict[str, type[Document]] = {**DOCUMENTS, "follow_up": FollowUp}
+_MODELS: dict[str, type[Document]] = {
+    **DOCUMENTS,
+    "follow_up": FollowUp,
+    "new_source": NewSourceReport,
+}
 #: Path of the schemas, in the export directory and below `docs` in the checkout.
 DIRECTORY = f"schema/v{SCHEMA_VERSION}"
 

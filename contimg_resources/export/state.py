@@ -16,6 +16,7 @@ from contimg_resources.products.annotations import Annotations
 from contimg_resources.products.epochs import EpochRecord, MosaicRecord
 from contimg_resources.products.events import CandidateRecord, MarkRecord
 from contimg_resources.products.model import AppliedSet, ImageRecord, ObservationRecord
+from contimg_resources.products.new_sources import NewSourceRecord
 from contimg_resources.products.rejections import Rejection
 from contimg_resources.registry.lookup import ActiveSet
 from contimg_resources.registry.model import CaltableSet
@@ -60,6 +61,8 @@ class PlatformState:
     structure: Structure = field(default_factory=Structure.empty)  #: Structure functions.
     candidates: tuple[CandidateRecord, ...] = ()  #: Candidates by epoch of minimum.
     marks: tuple[MarkRecord, ...] = ()  #: Marks in the order of their creation.
+    #: Sources that the reference catalogue lacks, by name.
+    new_sources: dict[str, NewSourceRecord] = field(default_factory=dict)
     #: Tags, comments and favourites of sources and candidates.
     annotations: Annotations = field(default_factory=dict)
     cards: Path = field(default_factory=Path)  #: Directory of the candidates' cards.

@@ -86,14 +86,18 @@ POINTS = {
 #: Columns of the table of candidates.
 CANDIDATES = {
     "id": About("Permanent id of the candidate", ucd="meta.id;meta.main"),
-    "source_id": About("The source in the catalogue", ucd="meta.id"),
+    "kind": About("ese: a dip in a light curve; new source", ucd="meta.code.class"),
+    "source_id": About("The source", ucd="meta.id"),
     **_POSITION,
     "added_list": About("List of added light curves; empty: measured here", ucd="meta.id.part"),
     "state": About("in progress, complete, recurring or withdrawn", ucd="meta.code.status"),
-    "start_mjd": About("Half depth at ingress, MJD, UTC", "d", "time.start"),
-    "mid_mjd": About("Epoch of minimum, MJD, UTC", "d", "time.epoch"),
-    "end_mjd": About("Half depth at egress, MJD, UTC", "d", "time.end"),
-    "score": About("Rise of chi2 without the dip, own scatter = 1", ucd="stat.fit.chi2"),
+    "start_mjd": About("Half depth at ingress, or first detection, MJD, UTC", "d", "time.start"),
+    "mid_mjd": About("Epoch of minimum, or of the peak, MJD, UTC", "d", "time.epoch"),
+    "end_mjd": About("Half depth at egress, or last transit, MJD, UTC", "d", "time.end"),
+    "score": About(
+        "Rise of chi2 without the dip; of a new source: sigma above earlier epochs",
+        ucd="stat.fit.chi2",
+    ),
     "depth": About("Fraction of the baseline", ucd="phot.flux.density;arith.ratio"),
     "depth_error": About("Its error", ucd="stat.error;phot.flux.density;arith.ratio"),
     "width_days": About("Full width at half depth", "d", "time.duration"),
@@ -157,7 +161,7 @@ def write_points_parquet(place: Path, points: LightCurves) -> None:
 
 
 _TIMES = ("time.start", "time.epoch", "time.end")
-_TEXTS = ("id", "source_id", "added_list", "state", "mark", "note")
+_TEXTS = ("id", "kind", "source_id", "added_list", "state", "mark", "note")
 
 
 def _candidate_row(record: CandidateRecord, mark: MarkRecord | None) -> dict[str, Any]:
@@ -165,6 +169,7 @@ def _candidate_row(record: CandidateRecord, mark: MarkRecord | None) -> dict[str
     return {
         **{name: getattr(record, name) for name in CANDIDATES if hasattr(record, name)},
         "added_list": record.added_list or "",
+        "kind": record.kind.value,
         "state": record.state.value,
         **{name: getattr(told, name) for name in CANDIDATES if hasattr(told, name)},
         "baseline_mjy": 1e3 * told.baseline_jy,

@@ -94,20 +94,21 @@ class ListOffset:
 def measure_moved(
     image: MeasurableImage,
     sources: SourceList,
-    offset: ListOffset,
+    moved_arcsec: tuple[float, float],
     limits: PhotometrySettings | None = None,
 ) -> RawMeasurements:
-    """Measure a list with all positions shifted by its offset.
+    """Measure a list with all positions shifted by an offset, east and north.
 
     The positions in the result are relative to the list's own positions.
     """
-    dec = np.clip(sources.dec_deg + offset.north_arcsec / 3600, -90.0, 90.0)
-    ra = sources.ra_deg + offset.east_arcsec / 3600 / np.maximum(np.cos(np.radians(dec)), 1e-9)
+    east_arcsec, north_arcsec = moved_arcsec
+    dec = np.clip(sources.dec_deg + north_arcsec / 3600, -90.0, 90.0)
+    ra = sources.ra_deg + east_arcsec / 3600 / np.maximum(np.cos(np.radians(dec)), 1e-9)
     raw = measure(image, replace(sources, ra_deg=ra % 360.0, dec_deg=dec), limits)
     return replace(
         raw,
-        east_arcsec=raw.east_arcsec + offset.east_arcsec,
-        north_arcsec=raw.north_arcsec + offset.north_arcsec,
+        east_arcsec=raw.east_arcsec + east_arcsec,
+        north_arcsec=raw.north_arcsec + north_arcsec,
     )
 
 

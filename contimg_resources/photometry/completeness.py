@@ -211,17 +211,13 @@ class Depth:
 
 def depth_of(finder: Finder) -> Depth:
     """Return the noise of an image over the observed sky."""
-    from astropy import units as u
-    from astropy_healpix import HEALPix
-
     step = max(1, round(_DEPTH_BEAMS * finder.beam_pixels[0]))
     rows, columns = np.mgrid[: finder.pixels.shape[0] : step, : finder.pixels.shape[1] : step]
     some = np.isfinite(finder.pixels[rows, columns])
     rows, columns = (v[some].astype(np.float64) for v in (rows, columns))
     rms = finder.surroundings_at(rows, columns)[1]
     ra, dec = finder.image.wcs.all_pix2world(columns, rows, 0)
-    healpix = HEALPix(nside=2**DEPTH_ORDER, order="nested")
-    pixel = healpix.lonlat_to_healpix(ra * u.deg, dec * u.deg)
+    pixel = depth_pixels(ra, dec)
     unique, place = np.unique(pixel, return_inverse=True)
     highest = np.zeros(len(unique))
     np.maximum.at(highest, place, rms)
@@ -229,3 +225,12 @@ def depth_of(finder: Finder) -> Depth:
     # No more digits than the noise is known to.
     digits = [float(f"{value:.3g}") for value in highest]
     return Depth(DEPTH_ORDER, unique.tolist(), digits, rms, len(rms) * cell_deg2)
+
+
+def depth_pixels(ra_deg: Floats, dec_deg: Floats) -> Ints:
+    """Return the HEALPix pixels of `Depth` that positions (ICRS degrees) are in, shape (n,)."""
+    from astropy import units as u
+    from astropy_healpix import HEALPix
+
+    healpix = HEALPix(nside=2**DEPTH_ORDER, order="nested")
+    return np.asarray(healpix.lonlat_to_healpix(ra_deg * u.deg, dec_deg * u.deg), np.int64)

@@ -3,10 +3,14 @@
 Belongs here: choosing references, their ratios, the checks of an epoch. Doesn't: measuring.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from contimg_resources.catalogues.model import nearest_sources
 from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.photometry.astrometry import ListOffset
@@ -124,6 +128,54 @@ def check_epoch(
         offset_scatter_arcsec=offset.scatter_arcsec,
         n_positions=offset.n_positions,
         offset=offset,
+    )
+
+
+def scale_beside(
+    known: Mapping[str, NDArray[Any]], sources: SourceList, *, ok: bool, moved: tuple[float, float]
+) -> EpochScale:
+    """Return the flux scale of a measured epoch at further sources: that of the nearest source.
+
+    Parameters
+    ----------
+    known : mapping of str to ndarray
+        Columns of the epoch's measurements. The scale of a reference lacks the reference itself,
+        so other sources are preferred.
+    sources : SourceList
+        The further sources.
+    ok : bool
+        See `EpochScale`.
+    moved : tuple of float
+        `EpochScale.moved_arcsec`.
+    """
+    n = len(sources)
+    others = np.flatnonzero(np.isfinite(known["scale"]))
+    plain = others[~known["is_reference"][others].astype(bool)]
+    others = plain if len(plain) else others
+    at = np.full((2, n), np.nan)
+    if len(others):
+        nearest = nearest_sources(
+            sources.ra_deg, sources.dec_deg, known["ra_deg"][others], known["dec_deg"][others]
+        )[1]
+        at = np.stack([known[name][others[nearest]] for name in ("scale", "scale_error")])
+    scale, error = (float(np.median(v)) if n else np.nan for v in at)
+    return EpochScale(
+        ok=ok,
+        reason="",
+        scale=scale,
+        error=error,
+        scatter=np.nan,
+        n_references=0,
+        gradient=(0.0, 0.0),
+        at_source=at[0],
+        error_at_source=at[1],
+        is_reference=np.zeros(n, bool),
+        ratio=np.full(n, np.nan),
+        east_arcsec=np.nan,
+        north_arcsec=np.nan,
+        offset_scatter_arcsec=np.nan,
+        n_positions=0,
+        moved_arcsec=moved,
     )
 
 

@@ -46,8 +46,14 @@ COLUMNS: dict[str, tuple[str, str]] = {
         "source of the reference catalogue within a beam (major axis); empty if none",
     ),
     "catalogue_arcsec": ("float", "its distance, arcsec; null if there is none"),
+    "is_isolated": (
+        "bool",
+        "whether it is a point source that can't be a component or a sidelobe of another source",
+    ),
 }
-FORMAT = ParquetFormat(lack="holds no found sources of contimg", version=1, columns=COLUMNS)
+FORMAT = ParquetFormat(
+    lack="holds no found sources of contimg", version=1, columns=COLUMNS, later=("is_isolated",)
+)
 
 #: Directory of the lists in the directory of measurements.
 FOUND = "found"
@@ -141,11 +147,13 @@ def write_found(
     sources: FoundSources,
     catalogue_id: NDArray[np.str_],
     catalogue_arcsec: Floats,
+    is_isolated: Bools,
     facts: dict[str, Any],
 ) -> None:
     """Write the list of a mosaic in both formats, each whole or not at all.
 
     `catalogue_id` and `catalogue_arcsec`, shape (n,), are the nearest sources of the catalogue;
+    `is_isolated`, shape (n,), is that of `contimg_resources.photometry.new_sources.isolated`;
     `facts` is JSON-able: completeness, reliability, provenance.
     """
     n = len(sources)
@@ -157,6 +165,7 @@ def write_found(
         "frequency_hz": np.full(n, image.frequency_hz),
         "catalogue_id": catalogue_id,
         "catalogue_arcsec": catalogue_arcsec,
+        "is_isolated": is_isolated,
     }
     FORMAT.write(files.table, values, {"epoch": image.epoch, **facts})
     _write_votable(files.votable, values)

@@ -4,6 +4,7 @@ Belongs here: the query for one source, and that for the history of many, from w
 chosen. Doesn't: the files for the queries (see `copies`), variability metrics.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from contimg_resources.photometry.copies import (
     epoch_files,
     query,
 )
+from contimg_resources.photometry.measurements import FORMAT
 from contimg_resources.photometry.model import Kind, SourceHistory, SourceList
 
 __all__ = ["LightCurve", "copy_by_source", "epoch_files", "light_curve", "read_history"]
@@ -115,6 +117,38 @@ def light_curve(
     return LightCurve(source_id=source_id, **values)
 
 
+def measurements_of(
+    root: Path, source_ids: Sequence[str], *, start_mjd: float | None = None
+) -> dict[str, NDArray[Any]]:
+    """Return measurements of some sources on mosaics: columns by name, null as NaN.
+
+    The columns are `source_id`, `epoch`, `mid_mjd`, `flux_jy`, `flux_error_jy` and `epoch_ok`, each
+    of shape (n,), in any order; epochs are from `start_mjd` on, MJD in days.
+
+    Raises
+    ------
+    UnreadableMeasurements
+        If a file is damaged.
+    """
+    files = epoch_files(root, "mosaic", start_mjd, None) if source_ids else []
+    columns = ("source_id", "epoch", "mid_mjd", "flux_jy", "flux_error_jy", "epoch_ok")
+    if not files:
+        no_rows = FORMAT.no_rows()
+        return {name: no_rows[name] for name in columns}
+    with query(root / "mosaic") as cursor:
+        table = cursor.execute(
+            f"SELECT {', '.join(columns)} FROM read_parquet($files) "
+            "WHERE source_id IN (SELECT unnest($sources)) AND mid_mjd >= $start",
+            {
+                "files": as_patterns(files),
+                "sources": list(source_ids),
+                "start": -1e9 if start_mjd is None else start_mjd,
+            },
+        ).fetchnumpy()
+    found = {name: np.ma.filled(np.ma.asarray(table[name]), _nothing(name)) for name in columns}
+    return found | {name: found[name].astype(np.str_) for name in ("source_id", "epoch")}
+
+
 def read_history(
     root: Path, sources: SourceList, kind: str, before_mjd: float, days: float = 30.0
 ) -> SourceHistory:
@@ -163,4 +197,6 @@ def _between(start_mjd: float | None, end_mjd: float | None) -> str:
 
 
 def _nothing(name: str) -> Any:
-    return 0 if name in ("flags", "epoch_ok") else ("" if name in _TEXTS else np.nan)
+    return (
+        0 if name in ("flags", "epoch_ok") else ("" if name in (*_TEXTS, "source_id") else np.nan)
+    )

@@ -4,6 +4,7 @@ Belongs here: the columns, writing and reading a file. Doesn't: queries over man
 `light_curves`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,18 @@ def write_measurements(
     `raw` has the order of the list; sources outside the image aren't written. `facts` is JSON-able
     provenance.
     """
+    values = rows_of(image, sources, raw, scale)
+    FORMAT.write(path, values, {"epoch": image.epoch, "kind": image.kind, **(facts or {})})
+    return Written(path, len(values["flux_jy"]), int(np.isfinite(values["flux_jy"]).sum()))
+
+
+def rows_of(
+    image: MeasurableImage, sources: SourceList, raw: RawMeasurements, scale: EpochScale
+) -> dict[str, NDArray[Any]]:
+    """Return the columns of the measurements of an image, by source.
+
+    `raw` has the order of the list; sources outside the image are left out.
+    """
     flux, error = corrected(raw, scale)
     integrated, integrated_error = on_scale(raw.integrated_jy, raw.integrated_error_jy, scale)
     kept = np.flatnonzero(raw.in_image)
@@ -101,8 +114,25 @@ def write_measurements(
     same = {name: getattr(image, name) for name in ("epoch", "kind", "mid_mjd", "frequency_hz")}
     values = {name: column[kept] for name, column in columns.items()}
     values |= {name: np.full(n, value) for name, value in {**same, "epoch_ok": scale.ok}.items()}
-    FORMAT.write(path, values, {"epoch": image.epoch, "kind": image.kind, **(facts or {})})
-    return Written(path, n, int(np.isfinite(flux[kept]).sum()))
+    return values
+
+
+def add_rows(path: Path, rows: Mapping[str, NDArray[Any]]) -> Written:
+    """Add measurements of further sources to those of an image, whole or not at all.
+
+    Rows of the same sources are replaced; `rows` are those of `rows_of`.
+
+    Raises
+    ------
+    UnreadableMeasurements
+        If the file is damaged or was written by a newer contimg.
+    """
+    known, facts = read_measurements(path)
+    kept = ~np.isin(known["source_id"], rows["source_id"])
+    values = {name: np.concatenate([known[name][kept], rows[name]]) for name in COLUMNS}
+    order = np.argsort(values["source_id"])
+    FORMAT.write(path, {name: column[order] for name, column in values.items()}, facts)
+    return Written(path, len(order), int(np.isfinite(values["flux_jy"]).sum()))
 
 
 def read_measurements(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

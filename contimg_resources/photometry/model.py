@@ -5,7 +5,7 @@ Doesn't: reading files (see `reading`), setting flags.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntFlag
 from typing import Any, Literal
 
@@ -174,6 +174,20 @@ class SourceList:
 
     def __len__(self) -> int:
         return len(self.source_id)
+
+    def select(self, which: Bools | NDArray[np.intp]) -> "SourceList":
+        """Return some of the sources, given by a mask or by indices in order."""
+        return SourceList(**{f.name: getattr(self, f.name)[which] for f in fields(self)})
+
+    def with_others(self, others: "SourceList") -> "SourceList":
+        """Return these sources and then those of another list that this one doesn't name."""
+        more = others.select(~np.isin(others.source_id, self.source_id))
+        return SourceList(
+            **{
+                f.name: np.concatenate([getattr(self, f.name), getattr(more, f.name)])
+                for f in fields(self)
+            }
+        )
 
 
 @dataclass(frozen=True)

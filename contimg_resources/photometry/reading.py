@@ -1,13 +1,15 @@
 """Reading of images and mosaics for photometry.
 
-Belongs here: the files of an image, and its properties for measuring. Doesn't: the contents of FITS
-files (see `contimg_resources.images.reading`), measuring.
+Belongs here: the files of an image, its properties for measuring, parts of it. Doesn't: the
+contents of FITS files (see `contimg_resources.images.reading`), measuring.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from contimg_resources.core.arrays import Singles
 from contimg_resources.core.errors import UnreadableImage
 from contimg_resources.images.reading import opened_image, read_map
 from contimg_resources.imaging.model import ImageFiles
@@ -40,6 +42,41 @@ def read_mosaic(image: Path, sigma: Path | None, *, epoch: str) -> MeasurableIma
         Names the file and the problem.
     """
     return _read("mosaic", epoch, image, sigma, None)
+
+
+def part_around(
+    image: MeasurableImage, ra_deg: float, dec_deg: float, half_beams: float
+) -> MeasurableImage:
+    """Return the square part of an image around a position, clipped at the image's edge.
+
+    It extends `half_beams` major axes of the beam to each side. A position outside the image gives
+    the whole image, on which it is outside, too.
+    """
+    from contimg_resources.photometry.beams import pixel_of_sky
+    from contimg_resources.photometry.measuring import middle_axes
+
+    at = [v[0] for v in pixel_of_sky(image, np.array([ra_deg]), np.array([dec_deg]))]
+    pixels_per_arcsec = float(np.sqrt(abs(np.linalg.det(middle_axes(image)))))
+    half = int(np.ceil(half_beams * image.beam.major_arcsec * pixels_per_arcsec))
+    if not all(-0.5 <= v <= n - 0.5 for v, n in zip(at, image.pixels.shape, strict=True)):
+        return image
+    rows, columns = (
+        slice(max(0, round(v) - half), min(n, round(v) + half + 1))
+        for v, n in zip(at, image.pixels.shape, strict=True)
+    )
+    wcs = image.wcs.deepcopy()
+    wcs.wcs.crpix = wcs.wcs.crpix - (columns.start, rows.start)
+
+    def cut(pixels: Singles | None) -> Singles | None:
+        return None if pixels is None else np.ascontiguousarray(pixels[rows, columns])
+
+    return replace(
+        image,
+        pixels=np.ascontiguousarray(image.pixels[rows, columns]),
+        sigma_jy=cut(image.sigma_jy),
+        primary_beam=cut(image.primary_beam),
+        wcs=wcs,
+    )
 
 
 def _read(

@@ -186,6 +186,24 @@ class DerivedProducts(PartOfStore):
             for key, checksum in self._database.all(q, tuple)
         }
 
+    def listed(
+        self, kind: str, *, start_mjd: float | None = None, end_mjd: float | None = None
+    ) -> list[Product]:
+        """Return the products of a kind by time and key, without inputs and further files.
+
+        Parameters
+        ----------
+        kind : str
+            The kind.
+        start_mjd, end_mjd : float, optional
+            Only products whose time is in [start, end), MJD in days.
+        """
+        columns = [column for column in products.c if column.name != "inputs"]
+        query = sa.select(*columns).where(products.c.kind == kind)
+        query = query.order_by(products.c.mid_mjd, products.c.key)
+        query = between(query, products.c.mid_mjd, start_mjd, end_mjd)
+        return self._database.all(query, lambda row: Product(**row._mapping))
+
     def paths(self, kind: str) -> dict[str, Path]:
         """Return the main file of all products of a kind, by key."""
         query = sa.select(products.c.key, products.c.path).where(products.c.kind == kind)

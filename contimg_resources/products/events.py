@@ -14,13 +14,33 @@ CANDIDATE_KEY = "candidate:"
 BEGUN, DELIVERED = "begun", "delivered"
 
 
+class CandidateKind(StrEnum):
+    """The kind of a candidate."""
+
+    ESE = "ese"
+    """A dip in a light curve: a candidate for an Extreme Scattering Event."""
+    NEW_SOURCE = "new source"
+    """A source that the catalogue lacks and that earlier epochs exclude."""
+
+
+class NewSourceState(StrEnum):
+    """The state of a source that the reference catalogue lacks."""
+
+    NEW = "new"
+    """Earlier epochs exclude its flux density: it is an event, and a candidate."""
+    UNCATALOGUED = "not in the catalogue"
+    """Earlier epochs show it, don't exclude it, or there are none."""
+    WITHDRAWN = "withdrawn"
+    """The lists of found sources don't support it any more; it isn't measured."""
+
+
 class CandidateState(StrEnum):
     """The state of an event."""
 
     IN_PROGRESS = "in progress"
-    """Only its ingress, or a part of it, was seen."""
+    """Only its ingress, or a part of it, was seen; a new source is still there."""
     COMPLETE = "complete"
-    """The source is back at its baseline."""
+    """The source is back at its baseline; a new source is below three times its error."""
     RECURRING = "recurring"
     """Likewise, and the source had an earlier event."""
     WITHDRAWN = "withdrawn"
@@ -53,21 +73,21 @@ class AnnotationKind(StrEnum):
 
 @dataclass(frozen=True)
 class CandidateRecord:
-    """A candidate for an Extreme Scattering Event."""
+    """A candidate: a dip in a light curve, or a new source."""
 
     id: str  #: Its permanent name; safe as a file name.
-    source_id: str  #: The source, as in the catalogue.
+    source_id: str  #: The source, as in the catalogue; that of a new source is also its id.
     #: `ra_deg`, `dec_deg`: ICRS, degrees; NaN: an added light curve without a position.
     ra_deg: float
     dec_deg: float
     state: CandidateState  #: State of the event.
     #: `start_mjd`, `mid_mjd`, `end_mjd`: Epoch of minimum of the dip, and half depth on both sides,
-    #: MJD in days.
+    #: MJD in days. Of a new source: the first detection, the brightest and the last transit.
     start_mjd: float
     mid_mjd: float
     end_mjd: float
     #: Twice the ln of the ratio of likelihoods with and without the dip, in the source's own noise,
-    #: with the number of trials.
+    #: with the number of trials. Of a new source: `Appearance.significance`.
     score: float
     parameters: FittedDip = field(default_factory=FittedDip)  #: The fitted dip.
     #: Its neighbours, sub-bands and origin.
@@ -76,6 +96,8 @@ class CandidateRecord:
     first_day: int = 0  #: Last UTC day, integer MJD, of the first search that found it.
     run_id: str = ""  #: The latest run that found it; empty on the command line.
     created_mjd: float = 0.0  #: When it was first recorded, MJD in days; set by the store.
+    #: Its kind. The evidence for a new source is in `contimg_resources.products.new_sources`.
+    kind: CandidateKind = CandidateKind.ESE
 
     @property
     def width_days(self) -> float:

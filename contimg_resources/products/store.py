@@ -32,6 +32,7 @@ from contimg_resources.products.model import (
     ObservationState,
 )
 from contimg_resources.products.mosaics import MosaicProducts
+from contimg_resources.products.new_sources import NewSources
 from contimg_resources.products.recording import (
     add_event,
     events_of,
@@ -50,11 +51,12 @@ from contimg_resources.products.tables import (
 )
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
-#: Rows that are never removed: history entries, candidates, marks and annotations.
+#: Rows that are never removed: history entries, candidates, new sources, marks and annotations.
 _SIZE_SQL = (
     "SELECT (SELECT coalesce(max(id), 0) FROM observation_events) "
     "+ (SELECT count(*) FROM candidates) + (SELECT count(*) FROM marks) "
-    "+ (SELECT count(*) FROM annotations) + (SELECT count(*) FROM antenna_marks)"
+    "+ (SELECT count(*) FROM annotations) + (SELECT count(*) FROM antenna_marks) "
+    "+ (SELECT count(*) FROM new_sources)"
 )
 
 
@@ -169,6 +171,11 @@ class ProductsStore(ArtefactStore):
     def antennas(self) -> AntennaProducts:
         """Evidence about antennas, and persons' marks of them."""
         return AntennaProducts(self)
+
+    @property
+    def new_sources(self) -> NewSources:
+        """Sources that the reference catalogue lacks."""
+        return NewSources(self)
 
     @property
     def annotations(self) -> AnnotationProducts:

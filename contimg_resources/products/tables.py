@@ -10,7 +10,14 @@ from contimg_resources.database.paths import StoredPath
 from contimg_resources.database.records import NumberOrNan, named
 from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.epochs import EpochKind, MosaicState
-from contimg_resources.products.events import AnnotationKind, CandidateState, Mark, Subject
+from contimg_resources.products.events import (
+    AnnotationKind,
+    CandidateKind,
+    CandidateState,
+    Mark,
+    NewSourceState,
+    Subject,
+)
 from contimg_resources.products.model import ObservationState
 
 metadata = sa.MetaData()
@@ -230,7 +237,7 @@ product_files = sa.Table(
     sa.Index("ix_product_files_path", "path"),
 )
 
-#: One row for each candidate for an Extreme Scattering Event.
+#: One row for each candidate.
 candidates = sa.Table(
     "candidates",
     metadata,
@@ -250,7 +257,24 @@ candidates = sa.Table(
     sa.Column("first_day", sa.Integer, nullable=False),
     sa.Column("run_id", sa.Text, nullable=False),
     sa.Column("created_mjd", sa.Double, nullable=False),
+    sa.Column("kind", named(CandidateKind), nullable=False, server_default="ese"),
     sa.Index("ix_candidates_source", "source_id"),
+)
+
+#: One row for each source that the reference catalogue lacks.
+new_sources = sa.Table(
+    "new_sources",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("ra_deg", sa.Double, nullable=False),
+    sa.Column("dec_deg", sa.Double, nullable=False),
+    sa.Column("east_error_arcsec", sa.Double, nullable=False),
+    sa.Column("north_error_arcsec", sa.Double, nullable=False),
+    sa.Column("state", named(NewSourceState, 24), nullable=False),
+    sa.Column("evidence", sa.JSON, nullable=False),
+    sa.Column("searched_day", sa.Integer, nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("created_mjd", sa.Double, nullable=False),
 )
 
 #: One row for each time that a person marked a candidate.

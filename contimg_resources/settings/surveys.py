@@ -141,7 +141,7 @@ class VariabilitySettings(Section):
         730.0,
         gt=1,
         description="Span of the light curves for the variability metrics, up to the given day, "
-        "days.",
+        "days; new sources are compared with the mosaics of as many days.",
     )
     min_epochs: int = Field(
         10, ge=3, description="Minimum number of epochs of a source for variability metrics."

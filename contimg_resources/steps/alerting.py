@@ -201,7 +201,12 @@ def _new_candidates(workshop: Workshop) -> tuple[AlertRecord, ...]:
     candidates = events.untold_candidates()
     if not candidates:
         return ()
-    return candidate_alerts(candidates, events.last_marks(), workshop.settings.alerts.dashboard_url)
+    return candidate_alerts(
+        candidates,
+        events.last_marks(),
+        workshop.settings.alerts.dashboard_url,
+        {n.name: n for n in workshop.products.new_sources.list()},
+    )
 
 
 def _new_calibration(workshop: Workshop, now_mjd: float) -> tuple[AlertRecord, ...]:

@@ -8,7 +8,13 @@ import numpy as np
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.errors import VariabilityFailed, rejecting
 from contimg_resources.core.keys import day_key
-from contimg_resources.products.events import CandidateRecord, CandidateState, Mark, MarkRecord
+from contimg_resources.products.events import (
+    CandidateKind,
+    CandidateRecord,
+    CandidateState,
+    Mark,
+    MarkRecord,
+)
 from contimg_resources.steps.added_light_curves import search_all_added
 from contimg_resources.steps.workshop import Workshop
 
@@ -76,7 +82,9 @@ def find_candidates(
     )
     _check_metrics(workshop, day_mjd, curves)
     curves = measure_systematics(curves, settings.variability.min_epochs).removed_from(curves)
-    known = tuple(c for c in events.list_candidates() if c.added_list is None)
+    known = tuple(
+        c for c in events.list_candidates() if c.added_list is None and c.kind is CandidateKind.ESE
+    )
     found = search_candidates(
         curves,
         settings.ese,

@@ -14,7 +14,7 @@ from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import rejecting
 from contimg_resources.database.values import known_values
 from contimg_resources.products.derived import DerivedKind, Inputs
-from contimg_resources.products.events import CandidateRecord
+from contimg_resources.products.events import CandidateKind, CandidateRecord
 from contimg_resources.steps.following_up import report_files
 from contimg_resources.steps.recording import cutout_name, finished, inputs_from
 from contimg_resources.steps.workshop import Workshop
@@ -52,7 +52,7 @@ def draw_candidate(workshop: Workshop, candidate: CandidateRecord, curves: "Ligh
 
     The report of the candidate and its finding chart are further files of the card.
     """
-    from contimg_resources.variability.cards import draw_card
+    from contimg_resources.variability.cards import draw_card, draw_new_card
 
     path = card_path(workshop, candidate.id)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,12 @@ def draw_candidate(workshop: Workshop, candidate: CandidateRecord, curves: "Ligh
     cutouts = [name[1] for name in map(cutout_name, pieces) if name is not None]
     store.forget([(kind, candidate.id)])
     drawn = list(pieces.values())
-    whole_file(path, lambda partial: draw_card(partial, candidate, curves, drawn))
+    source = workshop.products.new_sources.find(candidate.source_id)
+    if candidate.kind is CandidateKind.NEW_SOURCE and source is not None:
+        evidence = source.evidence
+        whole_file(path, lambda partial: draw_new_card(partial, candidate, evidence, curves, drawn))
+    else:
+        whole_file(path, lambda partial: draw_card(partial, candidate, curves, drawn))
     reports = [_write_report(workshop, file) for file in report_files(workshop, candidate)]
     shown = ("threshold", "template", "depth", "width_days")
     made = finished(

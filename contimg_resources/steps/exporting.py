@@ -178,6 +178,7 @@ def read_state(workshop: Workshop) -> PlatformState:
         variability=variability,
         structure=structure,
         candidates=products.events.list_candidates(),
+        new_sources={n.name: n for n in products.new_sources.list()},
         marks=products.events.list_marks(),
         annotations=products.annotations.present(),
         cards=layout.candidates,

@@ -14,6 +14,7 @@ from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.products.derived import DerivedKind, InputKind, Product
 from contimg_resources.steps.origin import software
+from contimg_resources.steps.photometry import circle_around, sources_about
 from contimg_resources.steps.recording import finished
 from contimg_resources.steps.workshop import Workshop
 
@@ -84,6 +85,7 @@ def find_in_mosaic(
     from contimg_resources.photometry.finding import find_sources
     from contimg_resources.photometry.found import FoundFiles, write_found
     from contimg_resources.photometry.model import Flag
+    from contimg_resources.photometry.new_sources import single_share
     from contimg_resources.photometry.reading import read_mosaic
 
     parse_mosaic_key(key)
@@ -101,7 +103,7 @@ def find_in_mosaic(
     reliability = measure_reliability(found)
     progress("comparing and writing", 0.9)
     catalogue = workshop.reference_catalogue()
-    names, away, recovered = _catalogued(workshop, found)
+    names, away, is_isolated, recovered = _catalogued(workshop, found)
     depth = depth_of(found.finder)
     n_expected = expected_sources(found, depth.sampled_rms_jy, depth.area_deg2)
     verdict = check_found(found, reliability, n_expected, recovered)
@@ -113,6 +115,9 @@ def find_in_mosaic(
         "min_snr": found.min_snr,
         "n_expected": n_expected,
         "check": verdict.words,
+        "new_snr": reliability.limit(limits.new_false_alarms),
+        "single_snr": reliability.limit(single_share(limits.new_false_alarms)),
+        "place": circle_around(image),
     }
     files = FoundFiles.of(workshop.settings.layout.photometry, key)
     store, kind = workshop.products.derived, DerivedKind.FOUND_SOURCES
@@ -123,6 +128,7 @@ def find_in_mosaic(
         found.sources,
         names,
         away,
+        is_isolated,
         {
             **parameters,
             "measured_from": record.checksum,
@@ -131,7 +137,6 @@ def find_in_mosaic(
             "completeness": _facts_of(completeness),
             "reliability": _facts_of(reliability),
             "depth": {"order": depth.order, "pixel": depth.pixel, "rms_jy": depth.rms_jy},
-            "new_snr": reliability.limit(limits.new_false_alarms),
             **software(),
         },
     )
@@ -161,29 +166,40 @@ def find_in_mosaic(
     )
 
 
-def _catalogued(workshop: Workshop, found: "Found") -> tuple[Any, Any, tuple[int, int] | None]:
+def _catalogued(workshop: Workshop, found: "Found") -> tuple[Any, Any, Any, tuple[int, int] | None]:
     """Compare found sources with the reference catalogue.
 
     Returns
     -------
     tuple
-        Id of the nearest catalogue source, empty where none is near, and its distance, arcsec; and
-        how many bright and lonely sources of the catalogue are expected and found, None without a
-        catalogue.
+        Id of the nearest catalogue source, empty where none is near, and its distance, arcsec;
+        which sources are isolated; and how many bright and lonely sources of the catalogue are
+        expected and found, None without a catalogue.
     """
     from contimg_resources.catalogues.model import blended, nearest_sources
     from contimg_resources.photometry.beams import pixel_of_sky
-    from contimg_resources.steps.photometry import sources_about
+    from contimg_resources.photometry.new_sources import isolated
 
     sources, finder = found.sources, found.finder
     n, image = len(sources), finder.image
     names, away = np.full(n, "", np.str_), np.full(n, np.nan)
     catalogue = workshop.reference_catalogue()
     if catalogue is None:
-        return names, away, None
+        return names, away, np.zeros(n, bool), None
     known = sources_about(image, catalogue, 0.0)
+    expected_jy = known.flux_at(
+        image.frequency_hz, workshop.settings.catalogue.default_spectral_index
+    )
+    alone = isolated(
+        sources,
+        image.beam.major_arcsec,
+        known.ra_deg,
+        known.dec_deg,
+        expected_jy,
+        known.major_arcsec,
+    )
     if not len(known):
-        return names, away, (0, 0)
+        return names, away, alone, (0, 0)
     arcsec, which = nearest_sources(sources.ra_deg, sources.dec_deg, known.ra_deg, known.dec_deg)
     near = arcsec < _LISTED_BEAMS * image.beam.major_arcsec
     names = np.where(near, known.source_id[which], "")
@@ -191,9 +207,6 @@ def _catalogued(workshop: Workshop, found: "Found") -> tuple[Any, Any, tuple[int
     inside = np.isfinite(finder.value_at(rows, columns))
     rms = np.full(len(known), np.nan)
     rms[inside] = finder.surroundings_at(rows[inside], columns[inside])[1]
-    expected_jy = known.flux_at(
-        image.frequency_hz, workshop.settings.catalogue.default_spectral_index
-    )
     with np.errstate(invalid="ignore"):
         wide = known.major_arcsec > _SAME_BEAMS * image.beam.major_arcsec
         bright = expected_jy > _EXPECTED_SNR * rms
@@ -203,7 +216,7 @@ def _catalogued(workshop: Workshop, found: "Found") -> tuple[Any, Any, tuple[int
         known.ra_deg[judged], known.dec_deg[judged], sources.ra_deg, sources.dec_deg
     )[0]
     n_there = int(np.count_nonzero(there < _SAME_BEAMS * image.beam.major_arcsec))
-    return names, np.where(near, arcsec, np.nan), (int(judged.sum()), n_there)
+    return names, np.where(near, arcsec, np.nan), alone, (int(judged.sum()), n_there)
 
 
 def check_found(

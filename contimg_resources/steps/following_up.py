@@ -1,7 +1,8 @@
 """The report of a candidate for observers who follow it up, with the latest data.
 
 Belongs here: collecting its input from the stores. Doesn't: its contents and formats (see
-`contimg_resources.export.follow_up`), drawing, sending, the files of a state directory.
+`contimg_resources.export.follow_up` and `appearances`), drawing, sending, the files of a state
+directory.
 """
 
 from io import BytesIO
@@ -9,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from contimg_resources.alerts.candidates import card_url
 from contimg_resources.alerts.delivery import Attachment
-from contimg_resources.core.errors import CutoutFailed, rejecting
-from contimg_resources.products.events import CandidateRecord
+from contimg_resources.core.errors import CutoutFailed, VariabilityFailed, rejecting
+from contimg_resources.products.events import CandidateKind, CandidateRecord
 from contimg_resources.steps.workshop import Workshop
 
 if TYPE_CHECKING:
+    from contimg_resources.export.appearances import NewSourceReport
     from contimg_resources.variability.model import Variability
 
 #: The latest cutouts that are tried: one may be damaged.
@@ -25,17 +27,24 @@ def report_files(workshop: Workshop, candidate: CandidateRecord) -> tuple[Attach
 
     The chart shows the latest cutout; without one, only the known sources.
     """
-    from contimg_resources.export.follow_up import as_json, as_voevent, follow_up
+    from contimg_resources.export.appearances import new_source_report, new_source_voevent
+    from contimg_resources.export.follow_up import FollowUp, as_json, as_voevent, follow_up
     from contimg_resources.variability.cards import draw_finding_chart
 
     settings = workshop.settings.alerts
     marks = workshop.products.events.list_marks(candidate.id)
-    report = follow_up(
-        candidate,
-        ivorn=settings.ivorn,
-        mark=marks[-1].mark.value if marks else "",
-        url=card_url(candidate.id, settings.dashboard_url),
-    )
+    ivorn, mark = settings.ivorn, marks[-1].mark.value if marks else ""
+    url = card_url(candidate.id, settings.dashboard_url)
+    if candidate.kind is CandidateKind.NEW_SOURCE:
+        source = workshop.products.new_sources.find(candidate.source_id)
+        if source is None:
+            raise VariabilityFailed(f"there is no new source {candidate.source_id!r}")
+        new = new_source_report(candidate, source, ivorn=ivorn, mark=mark, url=url)
+        report: FollowUp | NewSourceReport = new
+        packet = new_source_voevent(new, candidate, ivorn=ivorn)
+    else:
+        dip = follow_up(candidate, ivorn=ivorn, mark=mark, url=url)
+        report, packet = dip, as_voevent(dip, candidate, ivorn=ivorn)
     chart = BytesIO()
     draw_finding_chart(
         chart, candidate, _positions(workshop, candidate), _image(workshop, candidate)
@@ -43,9 +52,7 @@ def report_files(workshop: Workshop, candidate: CandidateRecord) -> tuple[Attach
     name = candidate.id
     return (
         Attachment(f"{name}.json", "application/json", as_json(report)),
-        Attachment(
-            f"{name}.xml", "application/xml", as_voevent(report, candidate, ivorn=settings.ivorn)
-        ),
+        Attachment(f"{name}.xml", "application/xml", packet),
         Attachment(report.finding_chart, "image/png", chart.getvalue()),
     )
 

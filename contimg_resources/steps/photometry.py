@@ -17,8 +17,11 @@ from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.core.keys import day_name, epoch_mjd, parse_mosaic_key
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.mosaics.model import MosaicFiles
+from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.products.epochs import EpochKind, EpochQuality, EpochRecord
+from contimg_resources.products.events import NewSourceState
 from contimg_resources.products.model import ArtefactKind
+from contimg_resources.products.new_sources import NewSourceRecord
 from contimg_resources.steps.origin import software
 from contimg_resources.steps.workshop import Workshop
 
@@ -215,17 +218,9 @@ def on_scale(
     from contimg_resources.photometry.epoch import check_epoch
     from contimg_resources.photometry.light_curves import read_history
     from contimg_resources.photometry.measuring import measure
-    from contimg_resources.photometry.model import SourceList
 
     settings = workshop.settings
-    found = sources_about(image, catalogue, 1e-3 * settings.photometry.min_flux_mjy)
-    sources = SourceList.of(
-        found.source_id,
-        found.ra_deg,
-        found.dec_deg,
-        found.flux_at(image.frequency_hz, settings.catalogue.default_spectral_index),
-        _compact(found, image) & ~found.variable,
-    )
+    sources = listed_sources(workshop, image, catalogue)
     if not len(sources):
         # A user's list may hold only a few sources, far away.
         return Unmeasured(
@@ -239,16 +234,67 @@ def on_scale(
     offset = ListOffset.of(raw, sources)
     if settings.photometry.shift_positions and offset.significant:
         progress(f"measuring at positions shifted by {offset.arcsec:.2f} arcsec", 0.5)
-        raw = measure_moved(image, sources, offset, settings.photometry)
         moved = (offset.east_arcsec, offset.north_arcsec)
+        raw = measure_moved(image, sources, moved, settings.photometry)
     scale = check_epoch(raw, sources, settings.photometry, history)
     return sources, raw, replace(scale, moved_arcsec=moved)
+
+
+def listed_sources(
+    workshop: Workshop, image: "MeasurableImage", catalogue: Catalogue
+) -> "SourceList":
+    """Return the sources that are measured on an image: the catalogue's, and new ones.
+
+    New sources are those of the store that aren't withdrawn, without those that are now within a
+    beam of a source of the list. They are no references. Without any source of the catalogue there
+    is no flux scale, and the list is empty.
+    """
+    from contimg_resources.catalogues.model import nearest_sources
+    from contimg_resources.photometry.model import SourceList
+
+    settings = workshop.settings
+    found = sources_about(image, catalogue, 1e-3 * settings.photometry.min_flux_mjy)
+    listed = SourceList.of(
+        found.source_id,
+        found.ra_deg,
+        found.dec_deg,
+        found.flux_at(image.frequency_hz, settings.catalogue.default_spectral_index),
+        _compact(found, image) & ~found.variable,
+    )
+    new = new_sources_about(workshop, *circle_around(image))
+    if not new or not len(listed):
+        return listed
+    more = SourceList.of(
+        [n.name for n in new],
+        np.array([n.ra_deg for n in new]),
+        np.array([n.dec_deg for n in new]),
+        compact=np.zeros(len(new), bool),
+    )
+    away = nearest_sources(more.ra_deg, more.dec_deg, listed.ra_deg, listed.dec_deg)[0]
+    return listed.with_others(more.select(away > image.beam.major_arcsec))
+
+
+def new_sources_about(
+    workshop: Workshop, ra_deg: float, dec_deg: float, radius_deg: float
+) -> list[NewSourceRecord]:
+    """Return the sources of the store that the catalogue lacks, within a circle (ICRS degrees)."""
+    return [
+        n
+        for n in workshop.products.new_sources.list()
+        if n.state is not NewSourceState.WITHDRAWN
+        and separation_deg(ra_deg, dec_deg, n.ra_deg, n.dec_deg) <= radius_deg
+    ]
 
 
 def sources_about(
     image: "MeasurableImage", catalogue: Catalogue, least_jy: float
 ) -> CatalogueSources:
     """Return the catalogue's sources above a flux density, within the circle around an image."""
+    return catalogue.cone(*circle_around(image), least_jy)
+
+
+def circle_around(image: "MeasurableImage") -> tuple[float, float, float]:
+    """Return centre (ICRS) and radius of a circle around an image, degrees."""
     from astropy.coordinates import SkyCoord
 
     rows, columns = image.pixels.shape
@@ -258,7 +304,7 @@ def sources_about(
     around = around[np.isfinite(around).all(axis=1)]
     reach = SkyCoord(ra_deg, dec_deg, unit="deg").separation(SkyCoord(*around.T, unit="deg"))
     radius_deg = min(90.0, 1.02 * float(reach.deg.max()))
-    return catalogue.cone(ra_deg, dec_deg, radius_deg, least_jy)
+    return ra_deg, dec_deg, radius_deg
 
 
 def _compact(found: CatalogueSources, image: "MeasurableImage") -> Bools:

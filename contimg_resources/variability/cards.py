@@ -15,6 +15,7 @@ from contimg_resources.core.times import datetime_from_mjd
 from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.products.dips import DipEvidence
 from contimg_resources.products.events import CandidateRecord
+from contimg_resources.products.new_sources import Appearance
 from contimg_resources.variability.model import LightCurves, Variability
 
 _MOST_PIECES = 6
@@ -37,7 +38,8 @@ def through(candidate: CandidateRecord, mids_mjd: Sequence[float]) -> list[int]:
     """
     if not mids_mjd:
         return []
-    width = candidate.width_days
+    # A new source may have a single transit.
+    width = max(candidate.width_days, 1.0)
     wanted = candidate.mid_mjd + width * np.array([-1.5, -0.6, -0.2, 0.2, 0.6, 1.5])
     nearest = {int(np.argmin(np.abs(np.asarray(mids_mjd) - t))) for t in wanted}
     return sorted(nearest)[:_MOST_PIECES]
@@ -79,6 +81,48 @@ def draw_card(
     _draw_neighbours(beside, candidate, curves, span)
     if pieces:
         _draw_pieces(figure, parts[2], pieces)
+    figure.savefig(path, format="png")
+
+
+def draw_new_card(
+    path: Path,
+    candidate: CandidateRecord,
+    evidence: Appearance,
+    curves: LightCurves,
+    pieces: Sequence[Piece] = (),
+) -> None:
+    """Draw the card of a new source: all of its light curve, upper limit before it, cutouts."""
+    from matplotlib.figure import Figure
+
+    rows = [3.0] + ([1.6] if pieces else [])
+    figure = Figure(figsize=(9.0, 1.5 * sum(rows) + 0.6), dpi=100, layout="constrained")
+    parts = figure.add_gridspec(len(rows), 1, height_ratios=rows)
+    figure.suptitle(
+        f"{candidate.source_id}   new source, {candidate.state.value}\n"
+        f"found first {datetime_from_mjd(candidate.start_mjd):%Y-%m-%d},  "
+        f"{1e3 * evidence.flux_jy:.2f} ± {1e3 * evidence.flux_error_jy:.2f} mJy,  earlier "
+        f"{1e3 * evidence.earlier_jy:.2f} ± {1e3 * evidence.earlier_error_jy:.2f} mJy "
+        f"in {evidence.n_earlier} transits,  {candidate.score:.1f} sigma"
+        f"{_withdrawn_line(candidate.evidence)}",
+        fontsize=10,
+    )
+    axes = figure.add_subplot(parts[0])
+    mjd, flux, error = _points(curves, candidate.source_id)
+    axes.errorbar(mjd, 1e3 * flux, 1e3 * error, fmt="o", ms=3, lw=0.8, color="tab:blue")
+    if math.isfinite(evidence.upper_limit_jy):
+        span = [evidence.earliest_mjd, evidence.first_mjd]
+        axes.plot(
+            span,
+            [1e3 * evidence.upper_limit_jy] * 2,
+            color="tab:red",
+            label="upper limit of the earlier epochs (3 sigma)",
+        )
+        axes.legend(loc="upper left", fontsize=8)
+    axes.axvline(candidate.start_mjd, color="tab:red", lw=0.8)
+    axes.axhline(0.0, color="0.7", lw=0.8, zorder=0)
+    axes.set(ylabel="flux density (mJy)", xlabel="MJD (days, UTC)")
+    if pieces:
+        _draw_pieces(figure, parts[1], pieces)
     figure.savefig(path, format="png")
 
 

@@ -25,7 +25,7 @@ OBSCORE_TABLE = "ivoa.obscore"
 #: Titles of the tables.
 TITLES = {
     SOURCE_TABLE: "All measured sources with their variability metrics, as of the latest export",
-    CANDIDATE_TABLE: "Candidates for Extreme Scattering Events with their current marks",
+    CANDIDATE_TABLE: "Candidates (Extreme Scattering Events, new sources) with their current marks",
     OBSCORE_TABLE: "Images and mosaics that passed their checks, in the ObsCore data model 1.1",
 }
 

@@ -15,6 +15,7 @@ from contimg_assets import (
     imaging,
     measurement_sets,
     mosaics,
+    new_sources,
     photometry,
     telling,
 )
@@ -47,7 +48,7 @@ GOOD = tuple(
 GOOD_MOSAIC = tuple(
     Verdict(name, True, "as it should be") for name in ("mosaic_noise", "mosaic_seams")
 )
-MOSAIC = "61041.02083+54.6"
+MOSAIC, EARLIER = "61041.02083+54.6", "61040.02083+54.6"
 
 
 class Steps:
@@ -120,6 +121,10 @@ class Steps:
             product=SimpleNamespace(checksum="f"), verdict=Verdict("found_sources", True, "good")
         )
         patch.setattr(photometry, "find_in_mosaic", self._step("find", listed))
+        again = SimpleNamespace(n_sources=82, n_measured=81, path=Path("again.parquet"))
+        candidates = SimpleNamespace(words="1 new", measured={EARLIER: again})
+        patch.setattr(new_sources, "find_new", self._step("find_new", candidates))
+        patch.setattr(new_sources, "describe_new", lambda _: {"n_candidates": 1})
         patch.setattr(photometry, "describe_found", lambda _: {"dagster/row_count": 7})
         patch.setattr(photometry, "describe_measured", lambda *_: {"n_measured": 80})
         patch.setattr(calibration, "describe_set", lambda _: {"flag_fraction": 0.1})
@@ -391,13 +396,21 @@ def test_a_mosaic_is_made_and_measured_and_a_bad_epoch_is_told_but_kept(
     result = execute(instance, "make_mosaic", MOSAIC)
     assert result.success
     assert stand_in.calls[0] == ("mosaic", MOSAIC)
-    assert sorted(stand_in.calls[1:]) == [
+    assert stand_in.calls[-1] == ("find_new", MOSAIC)
+    assert sorted(stand_in.calls[1:-1]) == [
         ("find", MOSAIC),
         ("measure_mosaic", MOSAIC),
         ("measure_sub_bands", MOSAIC),
     ]
     assert latest(instance, "found_sources").metadata["dagster/row_count"].value == 7
-    assert latest(instance, "forced_photometry").metadata["n_measured"].value == 80
+    assert latest(instance, "new_sources").metadata["n_candidates"].value == 1
+    # That of an earlier mosaic, whose measurements gained a row, came last.
+    assert latest(instance, "forced_photometry").metadata["n_measured"].value == 81
+    (own,) = instance.fetch_materializations(
+        dg.AssetRecordsFilter(dg.AssetKey("forced_photometry"), asset_partitions=[MOSAIC]), limit=9
+    ).records
+    assert own.asset_materialization is not None
+    assert own.asset_materialization.metadata["n_measured"].value == 80
     said = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
     assert said == {
         "mosaic_noise": True,

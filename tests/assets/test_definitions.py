@@ -67,6 +67,7 @@ def test_the_night_goes_from_arrival_to_log(definitions: dg.Definitions) -> None
         "mosaic_60min": "mosaics",
         "forced_photometry": "photometry",
         "found_sources": "photometry",
+        "new_sources": "photometry",
         "light_curves": "variability",
         "variability": "variability",
         "ese_candidates": "variability",
@@ -89,16 +90,23 @@ def test_the_night_goes_from_arrival_to_log(definitions: dg.Definitions) -> None
     assert upstream["mosaic_60min"] == {"image_5min"}
     assert upstream["forced_photometry"] == {"mosaic_60min", "image_5min"}
     assert upstream["found_sources"] == {"mosaic_60min"}
-    assert upstream["light_curves"] == {"forced_photometry"}
+    assert upstream["new_sources"] == {"found_sources", "forced_photometry"}
+    assert upstream["light_curves"] == {"forced_photometry", "new_sources"}
     assert upstream["variability"] == {"light_curves"}
     assert upstream["ese_candidates"] == {"light_curves", "variability"}
-    assert upstream["cutouts"] == {"ese_candidates", "mosaic_60min"}
-    assert upstream["candidate_cards"] == {"light_curves", "ese_candidates", "cutouts"}
+    assert upstream["cutouts"] == {"ese_candidates", "mosaic_60min", "new_sources"}
+    assert upstream["candidate_cards"] == {
+        "light_curves",
+        "ese_candidates",
+        "new_sources",
+        "cutouts",
+    }
     assert upstream["dashboard_export"] == {
         "variability",
         "ese_candidates",
         "cutouts",
         "candidate_cards",
+        "new_sources",
     }
     assert upstream["sky_map"] == {"mosaic_60min"}
     assert upstream["observation_log"] == {"incoming_ms", "incoming_sub_bands", "image_5min"}

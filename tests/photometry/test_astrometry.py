@@ -46,7 +46,7 @@ def test_what_an_offset_costs_is_what_it_is_said_to_cost_and_moving_brings_it_ba
     assert lost == pytest.approx(0.043, abs=0.004)
     truth = made.flux_jy()
     assert np.nanmedian(raw.flux_jy / truth) == pytest.approx(1 - lost, abs=2e-3)
-    moved = measure_moved(image, listed, offset)
+    moved = measure_moved(image, listed, (offset.east_arcsec, offset.north_arcsec))
     assert np.nanmedian(moved.flux_jy / truth) == pytest.approx(1.0, abs=1e-3)
     # Beside the list's own places, which stay what they are.
     assert np.nanmedian(moved.east_arcsec) == pytest.approx(-6.0, abs=0.1)

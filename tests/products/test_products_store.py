@@ -237,6 +237,8 @@ def test_a_store_from_before_sub_bands_opens(tmp_path: Path) -> None:
     store.arrive(make_observation(tmp_path / "a.ms", MJD, signature="a"))
     store.close()
     with sqlite3.connect(file) as connection:
+        connection.execute("DROP TABLE new_sources")
+        connection.execute("ALTER TABLE candidates DROP COLUMN kind")
         connection.execute("DROP TABLE rejections")
         connection.execute("DROP TABLE antenna_evidence")
         connection.execute("DROP TABLE antenna_marks")
@@ -265,6 +267,8 @@ def test_absolute_paths_of_an_earlier_release_become_relative(
         store.close()
     with sqlite3.connect(file) as connection:
         for later in (
+            "DROP TABLE new_sources",
+            "ALTER TABLE candidates DROP COLUMN kind",
             "DROP TABLE rejections",
             "DROP TABLE antenna_evidence",
             "DROP TABLE antenna_marks",

@@ -63,7 +63,7 @@ export function lightCurve({ id, title, curve, candidates, start, end, zoomed, b
       for (const template of templates) line(plot, template, "template");
     },
     points: [...measured.map((p) => ({ ...p, says: `${utcText(p.x)} UTC (MJD ${p.x.toFixed(3)}): ${withError(p.y, p.error, " mJy")}${p.flags ? `; ${flagWords(p.flags)}` : ""}${wide(p)}. ` })), ...failed.map((m) => ({ x: m.mid_mjd, y: median(measured.map((p) => p.y)) ?? 1, says: badSays(m), open: `#/mosaics/${encodeURIComponent(m.key)}` }))].sort((a, b) => a.x - b.x),
-    legend: [["main", "dots", "measured"], flagged.length && ["bad", "cross", "flagged"], failed.length && ["bad", "line", "epoch with failed checks, left out"], fitted.length && ["template", "line", "fitted template"], candidates.length && ["dip", "box", "candidate, between half depths"]].filter(Boolean),
+    legend: [["main", "dots", "measured"], flagged.length && ["bad", "cross", "flagged"], failed.length && ["bad", "line", "epoch with failed checks, left out"], fitted.length && ["template", "line", "fitted template"], candidates.length && ["dip", "box", "candidate: between half depths, or since its appearance"]].filter(Boolean),
     columns: rows.some((p) => p.integrated !== null) ? [...COLUMNS.slice(0, -1), ...INTEGRATED, COLUMNS.at(-1)] : COLUMNS,
     rows,
     zoomed,

@@ -26,10 +26,16 @@ const KEYS = { r: "real", a: "artefact", f: "follow up" };
 const NEXT = "n";
 const NEIGHBOURS_SHOWN = 6;
 
+/** Kinds of candidates, as people read them. */
+const KINDS = { ese: "ESE", "new source": "new source" };
+const kindOf = (c) => KINDS[c.kind ?? "ese"] ?? c.kind;
+const isNew = (c) => c.kind === "new source";
+
 const cardOf = (id) => `#/candidates/${encodeURIComponent(id)}`;
 
 const COLUMNS = [
   { name: "Candidate", of: (c) => c.id, show: (c) => el("a", { class: "id", href: cardOf(c.id) }, c.id) },
+  { name: "Kind", of: (c) => kindOf(c) },
   { name: "State", of: (c) => c.state, show: (c) => el("span", { class: `state ${c.state.replaceAll(" ", "-")}` }, c.state) },
   { name: "Mark", of: (c) => c.mark?.mark ?? "" , show: (c) => c.mark?.mark ?? "not marked" },
   { name: "Tags", of: (c) => annotationsOf("candidate", c.id).tags.map((t) => t.text).join(" "), show: (c) => tagLine(annotationsOf("candidate", c.id)) },
@@ -37,19 +43,20 @@ const COLUMNS = [
   { name: "Threshold", of: (c) => c.threshold, show: (c) => digits(c.threshold), number: true },
   { name: "Depth", of: (c) => c.depth, show: (c) => percent(c.depth, 0), number: true },
   { name: "Width (days)", of: (c) => c.width_days, show: (c) => fixed(c.width_days, 1), number: true },
-  { name: "Minimum (UTC)", of: (c) => c.mid_mjd, show: (c) => dayText(c.mid_mjd) },
+  { name: "Now (mJy)", of: (c) => c.appearance?.latest_mjy, show: (c) => fixed(c.appearance?.latest_mjy ?? null, 2), number: true },
+  { name: "Minimum or peak (UTC)", of: (c) => c.mid_mjd, show: (c) => dayText(c.mid_mjd) },
   { name: "Source", of: (c) => c.source_id, show: (c) => el("a", { class: "id", href: curveOf(c.source_id) }, c.source_id) },
 ];
 
 /** Make a table of candidates with links to their cards. */
-export const candidateTable = (rows, id) => table({ id, caption: "Candidates for Extreme Scattering Events", columns: COLUMNS, rows: withMarks(rows), sort: "-Score", none: "No candidate matches." });
+export const candidateTable = (rows, id) => table({ id, caption: "Candidates", columns: COLUMNS, rows: withMarks(rows), sort: "-Score", none: "No candidate matches." });
 
 function list(candidates) {
-  const chosen = keep("candidates", { state: "", mark: "" });
+  const chosen = keep("candidates", { kind: "", state: "", mark: "" });
   const place = el("div");
   const said = el("p", { class: "dim", role: "status" });
   function draw() {
-    const rows = candidates.filter((c) => (!chosen.state || c.state === chosen.state) && (!chosen.mark || (c.mark?.mark ?? "none") === chosen.mark));
+    const rows = candidates.filter((c) => (!chosen.kind || (c.kind ?? "ese") === chosen.kind) && (!chosen.state || c.state === chosen.state) && (!chosen.mark || (c.mark?.mark ?? "none") === chosen.mark));
     said.textContent = `${counted(rows.length, "candidates")} of ${candidates.length}`;
     place.replaceChildren(candidateTable(rows, "candidates"));
   }
@@ -61,6 +68,7 @@ function list(candidates) {
     el(
       "div",
       { class: "controls" },
+      choice("candidates-kind", "Kind", [["", "any"], ...Object.entries(KINDS)], chosen.kind, set("kind")),
       choice("candidates-state", "State", [["", "any"], ...states.map((s) => [s, s])], chosen.state, set("state")),
       choice("candidates-mark", "Mark", [["", "any"], ["none", "not marked"], ...MARKS.map((m) => [m, m])], chosen.mark, set("mark")),
     ),
@@ -72,7 +80,28 @@ function list(candidates) {
 
 const fact = (name, value) => el("div", {}, el("dt", {}, name), el("dd", {}, value));
 
+function factsOfNew(c) {
+  const a = c.appearance ?? {};
+  return el(
+    "dl",
+    { class: "facts" },
+    fact("Source", el("a", { class: "id", href: curveOf(c.source_id) }, c.source_id)),
+    fact("RA, Dec (ICRS)", position(c.ra_deg, c.dec_deg)),
+    fact("Found first", `${utcText(c.start_mjd)} UTC, mosaic ${a.first_epoch || "–"}`),
+    fact("Flux density since then", withError(a.flux_mjy ?? null, a.flux_error_mjy ?? null, " mJy")),
+    fact("Brightest", `${withError(a.peak_mjy ?? null, a.peak_error_mjy ?? null, " mJy")}, ${dayText(c.mid_mjd)}`),
+    fact("Latest", `${withError(a.latest_mjy ?? null, a.latest_error_mjy ?? null, " mJy")}, ${dayText(a.latest_mjd ?? null)}`),
+    fact("Earlier", `${withError(a.earlier_mjy ?? null, a.earlier_error_mjy ?? null, " mJy")} in ${counted(a.n_earlier ?? 0, "transits")}`),
+    fact("Upper limit of the earlier epochs (3 σ)", `${fixed(a.upper_limit_mjy ?? null, 2)} mJy`),
+    fact("Above the earlier epochs", `${digits(c.score)} σ, threshold ${digits(c.threshold)} σ`),
+    fact("Detections without a catalogue", `${a.n_detections ?? "–"} in ${counted(a.n_since ?? 0, "transits")}, best S/N ${digits(a.best_snr ?? null)}`),
+    fact("First found, last searched", `${dayText(c.first_day_mjd)}, ${dayText(c.searched_day_mjd)}`),
+    a.reason ? fact("No event any more", a.reason) : null,
+  );
+}
+
 function factsOf(c) {
+  if (isNew(c)) return factsOfNew(c);
   const over = c.threshold ? `, ${fixed(c.score / c.threshold, 2)} × the threshold of ${digits(c.threshold)}` : "";
   return el(
     "dl",
@@ -126,7 +155,7 @@ function neighboursChart(c, start, end) {
 }
 
 function curves(c, curve) {
-  const times = curve?.mid_mjd.length ? curve.mid_mjd : c.template_mjd;
+  const times = curve?.mid_mjd.length ? curve.mid_mjd : (c.template_mjd ?? []);
   if (!times.length) return [el("p", { class: "message" }, "The export has no light curve of this source.")];
   const place = el("div");
   const span = spanControl({ id: `span-of-candidate-${c.id}`, first: Math.min(times[0], c.start_mjd), last: Math.max(times.at(-1), c.end_mjd), changed: draw });
@@ -135,7 +164,7 @@ function curves(c, curve) {
     const [start, end] = span.span();
     place.replaceChildren(
       lightCurve({ id: "candidate-curve", title: `Light curve of ${c.source_id}`, curve: drawn, candidates: [c], start, end, zoomed: span.zoom, height: 300 }),
-      neighboursChart(c, start, end),
+      ...(isNew(c) ? [] : [neighboursChart(c, start, end)]),
     );
   }
   draw();
@@ -217,7 +246,7 @@ function followUp(c) {
   const files = [[c.follow_up_json, `${c.id}.json`, "report as JSON"], [c.voevent_xml, `${c.id}.xml`, "VOEvent 2.0"], [c.chart_png, `${c.id}.png`, "finding chart"]].filter(([path]) => path && beside(path));
   if (!files.length) return el("p", { class: "dim" }, "The report for observers isn't made yet.");
   return [
-    el("p", {}, "Position, depth, phase and predicted end: ", files.map(([path, download, text], n) => [n ? ", " : "", el("a", { href: beside(path), download }, text)])),
+    el("p", {}, isNew(c) ? "Position, flux density and earlier upper limit: " : "Position, depth, phase and predicted end: ", files.map(([path, download, text], n) => [n ? ", " : "", el("a", { href: beside(path), download }, text)])),
     c.chart_png ? el("details", {}, el("summary", { id: "finding-chart" }, "Finding chart"), el("div", { class: "card" }, picture(c.chart_png, `Finding chart of ${c.source_id}: the sky around it with the known sources`))) : null,
   ];
 }
@@ -254,7 +283,7 @@ async function card(index, c, candidates) {
   return [
     el("p", {}, el("a", { href: "#/candidates" }, "All candidates")),
     el("h1", { tabindex: -1 }, `Candidate ${c.id}`),
-    el("p", { class: "lead" }, el("span", { class: `state ${c.state.replaceAll(" ", "-")}` }, c.state), c.mark ? ` marked ${c.mark.mark} by ${c.mark.by}` : " not marked yet"),
+    el("p", { class: "lead" }, isNew(c) ? "New source: the catalogue lacks it, and earlier epochs exclude it. " : "", el("span", { class: `state ${c.state.replaceAll(" ", "-")}` }, c.state), c.mark ? ` marked ${c.mark.mark} by ${c.mark.by}` : " not marked yet"),
     factsOf(c),
     curves(c, curve),
     el("h2", {}, "For follow-up"),
