@@ -20,7 +20,7 @@ from contimg_resources.simulation import measurement_set
 from contimg_resources.simulation.effects import draw_effects
 from contimg_resources.simulation.gains import draw_gains
 from contimg_resources.simulation.meridian import meridian_direction_deg
-from contimg_resources.simulation.outliers import FarSidelobes, outliers_above
+from contimg_resources.simulation.outliers import FarSidelobes, above_horizon
 from contimg_resources.simulation.predict import (
     Baselines,
     draw_interference,
@@ -139,7 +139,7 @@ def _simulate_into(
     effects = draw_effects(spec)
     far = spec.sky.outliers
     sidelobes = None if far is None else FarSidelobes.of(far, spec.seed, spec.antennas)
-    above = [() if far is None else outliers_above(far, float(t)) for t in spec.integration_mjd]
+    above = [() if far is None else above_horizon(far, float(t)) for t in spec.integration_mjd]
     truth = describe_truth(ms_name, spec, pointings, sources, gains, effects)
     truth.save(*truth_paths(directory / ms_name))
     report_progress(f"{ms_name}: writing subtables", 0.0)

@@ -15,11 +15,12 @@ from scipy.constants import speed_of_light
 from contimg_resources.core.arrays import Complexes, Floats, Ints
 from contimg_resources.core.point_sources import direction_cosines, point_source_visibilities
 from contimg_resources.instrument.primary_beam import airy_power
+from contimg_resources.observations.bright_sky import Outlier
 from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.observations.flux_model import flux_densities_jy
 from contimg_resources.simulation.effects import Effects
 from contimg_resources.simulation.gains import GainModel
-from contimg_resources.simulation.outliers import FarSidelobes, Outlier, outlier_visibilities
+from contimg_resources.simulation.outliers import FarSidelobes, outlier_visibilities
 from contimg_resources.simulation.sky import Source
 from contimg_resources.simulation.spec import RfiSpec
 
@@ -263,7 +264,10 @@ def window_visibilities(
         each = [true_visibilities(groups[1], *where, effects.of_hand(k), mjd) for k in range(2)]
         true = true + np.stack(each)
     if outliers is not None:
-        far = outlier_visibilities(*outliers, pointing_deg, antenna_uvw_m, frequencies_hz, effects)
+        width_hz = float(np.ptp(frequencies_hz)) / max(1, frequencies_hz.size - 1)
+        far = outlier_visibilities(
+            *outliers, pointing_deg, antenna_uvw_m, frequencies_hz, width_hz, effects
+        )
         true = true + far
     heard = None
     if interference is not None:

@@ -20,7 +20,7 @@ from contimg_resources.core.point_sources import direction_cosines
 from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
 from contimg_resources.simulation.effects import Effects
 from contimg_resources.simulation.gains import GainModel
-from contimg_resources.simulation.outliers import FarSidelobes, outliers_above
+from contimg_resources.simulation.outliers import FarSidelobes, above_horizon
 from contimg_resources.simulation.predict import apparent_flux_jy
 from contimg_resources.simulation.sky import REFERENCE_GHZ, Source
 from contimg_resources.simulation.spec import SimulationSpec
@@ -217,7 +217,7 @@ def _true_outliers(
     if spec.sky.outliers is None:
         return ()
     sidelobes = FarSidelobes.of(spec.sky.outliers, spec.seed, spec.antennas)
-    above = outliers_above(spec.sky.outliers, spec.mid_mjd)
+    above = above_horizon(spec.sky.outliers, spec.mid_mjd)
     middle_hz = np.array([spec.window_frequencies_hz.mean()])
     where = np.array([(s.ra_deg, s.dec_deg) for s in above]).reshape(-1, 2)
     middle = pointings_deg[len(pointings_deg) // 2]

@@ -13,14 +13,14 @@ from scipy.constants import speed_of_light
 from contimg_resources.core.errors import ConfigurationError
 from contimg_resources.instrument.dsa110 import HEIGHT_M, LATITUDE_DEG, LONGITUDE_DEG
 from contimg_resources.instrument.primary_beam import airy_power
+from contimg_resources.observations.bright_sky import Outlier
 from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.observations.flux_model import flux_densities_jy
 from contimg_resources.simulation.gains import draw_gains
 from contimg_resources.simulation.outliers import (
     FarSidelobes,
-    Outlier,
+    above_horizon,
     outlier_visibilities,
-    outliers_above,
 )
 from contimg_resources.simulation.sky import _clustered, sources_near
 from contimg_resources.simulation.spec import (
@@ -39,7 +39,7 @@ BAND = np.array([1.32e9, 1.40e9, 1.49e9])
 
 
 def above(mjd: float) -> dict[str, Outlier]:
-    return {s.name: s for s in outliers_above(OutlierSpec(), mjd)}
+    return {s.name: s for s in above_horizon(OutlierSpec(), mjd)}
 
 
 def test_sun_and_moon_are_where_astropy_has_them() -> None:
@@ -75,7 +75,7 @@ def test_a_disc_is_attenuated_as_its_integral_over_the_sky() -> None:
     point = replace(disc, diameter_arcmin=0.0)
     uvw = np.array([[0.0, 0, 0], [20.0, 0, 0], [0, 20.0, 0]])
     whole, resolved = (
-        outlier_visibilities([s], sidelobes, (24.0, 33.0), uvw, BAND) for s in (point, disc)
+        outlier_visibilities([s], sidelobes, (24.0, 33.0), uvw, BAND, 0.0) for s in (point, disc)
     )
     radius = np.radians(10 / 60)
     # 30 deg north of the pointing a baseline to the north is seen foreshortened.
@@ -130,7 +130,7 @@ def test_sources_cluster_as_asked_and_stay_in_their_cell() -> None:
     for cell in range(400):
         ra, dec = 120.0 + rng.random(n), rng.random(n)
         moved = _clustered(sky, (1, cell), ra, dec)
-        assert all(np.array_equal(np.floor(a), np.floor(b)) for a, b in zip(moved, (ra, dec)))
+        np.testing.assert_array_equal(np.floor(moved), np.floor((ra, dec)))
         near = [np.hypot(x[:, None] - x, y[:, None] - y) < reach_deg for x, y in (moved, (ra, dec))]
         more += near[0].sum() - near[1].sum()
     # The integral of w over a disc, times the density.
