@@ -169,6 +169,7 @@ def describe_image(imaged: Imaged) -> Metadata:
             "n_sources": statistics.n_sources,
             "n_clean_iterations": result.n_iterations,
             "in_field_calibration": None if result.in_field is None else result.in_field.why,
+            "outside_sources": None if result.outside is None else result.outside.why,
             "engine": result.engine,
             "engine_s": imaged.engine_s,
             "image_size_pixels": result.grid.size,
