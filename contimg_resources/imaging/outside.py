@@ -48,8 +48,10 @@ _LEVEL = 2e-4
 #: parts of the band.
 _INTERVAL, _PARTS = 4, 16
 _ITERATIONS, _CONVERGED = 30, 1e-4
-#: The improvement of independent data, in chi squared, that is no chance.
-_LEAST_IMPROVEMENT = 50.0
+#: The improvement of independent data, in chi squared, that is no chance; and what it is at least
+#: beside that of the same source on the other side of the pointing, where there is none: what the
+#: model of the field leaves improves there, too.
+_LEAST_IMPROVEMENT, _BESIDE_NOTHING = 50.0, 4.0
 #: Brightest sources of the field whose model is removed before solving.
 _FIELD_SOURCES = 60
 
@@ -205,6 +207,7 @@ class _Work:
         model = [self._model(b, parts) for b in self.seen.blocks]
         flux_jy = np.sum([p.model.flux_jy(self.parts_hz) for p in parts], axis=0)
         found = OutsideSource(name, away_deg, subtracted=False)
+        before = [v.copy() for v in self.values], [v.copy() for v in self.residual]
         for _ in range(_ROUNDS):
             product, power = self._sums(model)
             gain, kind, improvement = _solved(product, power)
@@ -222,7 +225,25 @@ class _Work:
             )
             if kind == "array":
                 break
-        return found
+        # A strong source improves other directions, too, as long as it is there.
+        mirrored = self._mirrored(parts)
+        nothing = self._sums([self._model(b, mirrored) for b in self.seen.blocks])
+        if found.improvement > _BESIDE_NOTHING * _solved(*nothing)[2]:
+            return found
+        self.values, self.residual = before
+        return OutsideSource(name, away_deg, subtracted=False)
+
+    def _mirrored(self, parts: Sequence[Outlier]) -> list[Outlier]:
+        """Return a source at the other side of the middle pointing."""
+        ra, dec = self.seen.pointings_deg[int(self.seen.blocks[0].field_ids.max()) // 2]
+        return [
+            replace(
+                p,
+                ra_deg=(2 * ra - p.ra_deg) % 360,
+                dec_deg=float(np.clip(2 * dec - p.dec_deg, -89, 89)),
+            )
+            for p in parts
+        ]
 
     def _take_out(self, model: Sequence[Complexes], gain: Complexes) -> None:
         """Subtract a model times gains."""

@@ -243,8 +243,8 @@ class ImagingSettings(Section):
         True,
         description="Whether bright sources outside of the image (Cas A, Cyg A, Tau A, Vir A, the "
         "Sun, and those of the reference catalogue within 12 deg) are subtracted from the "
-        "visibilities (engine `fast`), with gains of their own for each antenna, where data improve "
-        "that the solution wasn't made from.",
+        "visibilities (engine `fast`), with gains of their own for each antenna, where data "
+        "improve that the solution wasn't made from.",
     )
     max_flagged_fraction: float = Field(
         0.6,
