@@ -98,7 +98,8 @@ def contaminated(size: Size, seed: int = 3) -> Contaminated:
         if effects is not None:
             seen += effects.added(first, second, hz, float(mjd))
         rfi_jy[t] = np.abs(seen)
-        sky = true_visibilities(sources, *drift.pointings[t], drift.pointed_m[t], hz)
+        ra, dec = (float(v) for v in drift.pointings[t])
+        sky = true_visibilities(sources, ra, dec, drift.pointed_m[t], hz)
         seen += sky[:, first, second].T
         seen *= drift.turning(t, hz)
         rng = np.random.default_rng([seed, 2, t])

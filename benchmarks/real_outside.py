@@ -272,7 +272,8 @@ def _measured(
 ) -> Outside:
     one, middle_hz = parts[0], np.array([1.405e9])
     pointing = seen.phase_center_deg
-    cosines = np.array(direction_cosines(one.ra_deg, one.dec_deg, *pointing))
+    where = np.array([one.ra_deg]), np.array([one.dec_deg])
+    cosines = np.stack(direction_cosines(*where, *pointing))[:, 0]
     power = np.mean(np.abs(sidelobes.voltage(cosines[:, None], middle_hz)) ** 2)
     weight = [(b.weight > 0) for b in seen.blocks]
     square = sum((np.abs(b.values[w]) ** 2).sum() for b, w in zip(seen.blocks, weight, strict=True))

@@ -41,7 +41,8 @@ def smeared(
     by the delay ``b . (s - s_0) / c`` over the channel, and by the difference of the fringe rates
     of the source and of the point on the meridian over the integration.
     """
-    cosines = np.array(direction_cosines(*source_deg, *center_deg))
+    where = np.array([source_deg[0]]), np.array([source_deg[1]])
+    cosines = np.stack(direction_cosines(*where, *center_deg))[:, 0]
     delay_s = uvw_m @ cosines / speed_of_light
     ra0, dec0, ra, dec, ra_p, dec_p = np.radians([*center_deg, *source_deg, *pointing_deg])
     hour = ra_p - ra0

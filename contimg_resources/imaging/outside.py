@@ -25,6 +25,7 @@ from contimg_resources.imaging.visibilities import Block, Visibilities
 from contimg_resources.instrument.dsa110 import INTEGRATION_S, LATITUDE_DEG
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.bright_sky import Outlier, outliers_above, seen_of_disc
+from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.observations.flux_model import FluxModel
 
 Floats = NDArray[np.float64]
@@ -48,9 +49,10 @@ _LEVEL = 2e-4
 #: parts of the band.
 _INTERVAL, _PARTS = 4, 16
 _ITERATIONS, _CONVERGED = 30, 1e-4
-#: The improvement of independent data, in chi squared, that is no chance; and what it is at least
-#: beside that of the same source on the other side of the pointing, where there is none: what the
-#: model of the field leaves improves there, too.
+#: The improvement of independent data, in chi squared, that is no chance. What the model of the
+#: field leaves imitates sources, too: so the direction opposite to the source, where there is none,
+#: is solved as well, and the source without it has to improve this many times more than it does
+#: without the source.
 _LEAST_IMPROVEMENT, _BESIDE_NOTHING = 50.0, 4.0
 #: Brightest sources of the field whose model is removed before solving.
 _FIELD_SOURCES = 60
@@ -131,7 +133,7 @@ def _candidates(
         groups.setdefault(source.name, []).append(source)
     found = []
     for name, parts in groups.items():
-        away = np.min(separation_rad(ra, dec, parts[0].ra_deg, parts[0].dec_deg))
+        away = np.radians(separation_deg(ra, dec, parts[0].ra_deg, parts[0].dec_deg).min())
         if np.degrees(away) < NEAREST_DEG:
             continue
         x = np.pi * dish_m[0] * np.sin(min(away, 0.5 * np.pi)) * middle_hz / speed_of_light
@@ -195,7 +197,7 @@ class _Work:
                 if not len(some):
                     continue
                 pointing = self.seen.pointings_deg[int(block.field_ids[some[0]])]
-                away = separation_rad(*pointing, ra, dec)
+                away = separation_rad(float(pointing[0]), float(pointing[1]), ra, dec)
                 beam = airy_power(away[None, :], block.channels_hz[:, None], *dish_m)
                 flux_jy = np.array([[s.flux_at(f) for s in field] for f in block.channels_hz])
                 model = point_source_visibilities(flux_jy * beam, cosines, uvw_m, block.channels_hz)
@@ -207,7 +209,15 @@ class _Work:
         model = [self._model(b, parts) for b in self.seen.blocks]
         flux_jy = np.sum([p.model.flux_jy(self.parts_hz) for p in parts], axis=0)
         found = OutsideSource(name, away_deg, subtracted=False)
-        before = [v.copy() for v in self.values], [v.copy() for v in self.residual]
+        nothing = [self._model(b, self._mirrored(parts)) for b in self.seen.blocks]
+        before = self._copy()
+        # What improves in the opposite direction as well isn't the source.
+        gain, kind, _ = _solved(*self._sums(nothing))
+        if kind:
+            self._take_out(nothing, _aligned(gain))
+        beside = _solved(*self._sums(model))[2]
+        self.values, self.residual = before
+        before = self._copy()
         for _ in range(_ROUNDS):
             product, power = self._sums(model)
             gain, kind, improvement = _solved(product, power)
@@ -225,13 +235,13 @@ class _Work:
             )
             if kind == "array":
                 break
-        # A strong source improves other directions, too, as long as it is there.
-        mirrored = self._mirrored(parts)
-        nothing = self._sums([self._model(b, mirrored) for b in self.seen.blocks])
-        if found.improvement > _BESIDE_NOTHING * _solved(*nothing)[2]:
+        if beside > _BESIDE_NOTHING * _solved(*self._sums(nothing))[2]:
             return found
         self.values, self.residual = before
         return OutsideSource(name, away_deg, subtracted=False)
+
+    def _copy(self) -> tuple[list[Complexes], list[Complexes]]:
+        return [v.copy() for v in self.values], [v.copy() for v in self.residual]
 
     def _mirrored(self, parts: Sequence[Outlier]) -> list[Outlier]:
         """Return a source at the other side of the middle pointing."""
@@ -270,7 +280,7 @@ class _Work:
             uvw_m = block.uvw_m[rows]
             ra, dec = (float(v) for v in self.seen.pointings_deg[int(field)])
             for part in parts:
-                cosines = np.array(direction_cosines(part.ra_deg, part.dec_deg, *center))
+                cosines = _cosines(part, center)
                 turns = (uvw_m @ cosines)[:, None] * (hz / speed_of_light)
                 where = (part.ra_deg, part.dec_deg)
                 share = smeared(uvw_m, where, center, (ra, dec), hz, width_hz, INTEGRATION_S)
@@ -329,6 +339,11 @@ class _Work:
         below = np.minimum(at.astype(np.int64), _PARTS - 2)
         part = (at - below)[:, None]
         return np.asarray(now[below] * (1 - part) + now[below + 1] * part, np.complex64)
+
+
+def _cosines(part: Outlier, center_deg: tuple[float, float]) -> Floats:
+    ra, dec = np.array([part.ra_deg]), np.array([part.dec_deg])
+    return np.stack(direction_cosines(ra, dec, *center_deg))[:, 0]
 
 
 def _solved(product: Complexes, power: NDArray[np.float32]) -> tuple[Complexes, str, float]:

@@ -97,7 +97,8 @@ def outlier_visibilities(
     waves = frequencies_hz / speed_of_light
     pairs = np.zeros((2, frequencies_hz.size, first.size), np.complex64)
     for source in outliers:
-        cosines = np.array(direction_cosines(source.ra_deg, source.dec_deg, *pointing_deg))
+        where = np.array([source.ra_deg]), np.array([source.dec_deg])
+        cosines = np.stack(direction_cosines(*where, *pointing_deg))[:, 0]
         each = sidelobes.voltage(cosines[:, None], frequencies_hz, effects)[..., 0]
         turns = (antenna_uvw_m @ cosines) * waves[:, None]
         amplitude = np.sqrt(source.model.flux_jy(frequencies_hz))[:, None]

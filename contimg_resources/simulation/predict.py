@@ -255,10 +255,10 @@ def window_visibilities(
         XX and YY, Jy.
     """
     where = (*pointing_deg, antenna_uvw_m, frequencies_hz)
-    squinting = effects is not None and effects.squint_rad.any()
+    squinting = effects is not None and bool(effects.squint_rad.any())
     groups: tuple[list[Source], list[Source]] = [], []
     for s in sources:
-        groups[squinting and s.bright].append(s)
+        groups[int(squinting and s.bright)].append(s)
     true = true_visibilities(groups[0], *where, effects, mjd)
     if groups[1] and effects is not None:
         each = [true_visibilities(groups[1], *where, effects.of_hand(k), mjd) for k in range(2)]
