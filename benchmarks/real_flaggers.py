@@ -8,7 +8,7 @@ with its strategy for any telescope; it follows one baseline at a time.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
@@ -186,7 +186,7 @@ def _judged(name: str, scene: Contaminated, flags: Bools, cpu_s: float) -> Flagg
 FLAGGER_HEADINGS = ("flagger", "found", "left (noise)", "good data lost", "CPU (s)")
 
 
-def flagger_rows(flagged: tuple[Flagged, ...]) -> list[tuple[str, ...]]:
+def flagger_rows(flagged: Sequence[Flagged]) -> list[tuple[str, ...]]:
     """Return one row for each flagger, under `FLAGGER_HEADINGS`."""
     return [
         (
