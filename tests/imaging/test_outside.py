@@ -43,7 +43,8 @@ def field(drift: Drift) -> tuple[Visibilities, tuple[ReferenceSource, ...]]:
         values *= np.sqrt(0.5 / np.maximum(block.weight, 1e-9))
         for t, pointing in enumerate(drift.pointings):
             its = np.flatnonzero(rows // n_pairs == t)
-            true = true_visibilities(sources, *pointing, drift.pointed_m[t], block.channels_hz)
+            ra, dec = (float(v) for v in pointing)
+            true = true_visibilities(sources, ra, dec, drift.pointed_m[t], block.channels_hz)
             turned = true[:, first, second].T * drift.turning(t, block.channels_hz)
             values[its] += turned[rows[its] % n_pairs]
         values[block.weight <= 0] = 0
