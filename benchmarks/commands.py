@@ -237,6 +237,8 @@ def bench_real(
     from importlib.metadata import version
 
     from benchmarks.real_chains import run_real_bench
+    from benchmarks.real_flaggers import compare_flaggers, contaminated
+    from benchmarks.real_outside import outside_effects
     from benchmarks.real_report import (
         GOAL_HEADINGS,
         SUMMARY_HEADINGS,
@@ -250,11 +252,18 @@ def bench_real(
     sizes = tuple(size or (Size.FULL, Size.SMALL))
     others = tuple(directory.absolute() for directory in given or ())
     with progress("bench-real") as say:
-        observed = run_real_bench(sizes, targets, seed, others, plain, out_dir.absolute(), say)
+        observed = tuple(
+            run_real_bench(sizes, targets, seed, others, plain, out_dir.absolute(), say)
+        )
+        outside = tuple(outside_effects(lambda message: say(message, None)))
+        scene = contaminated(Size.SMALL)
+        flagged = compare_flaggers(scene, lambda message: say(message, None))
     report = RealReport(
         machine=describe_machine(len(os.sched_getaffinity(0))),
         software={name: version(name) for name in ("contimg", "casatasks", "ducc0", "numba")},
-        observed=tuple(observed),
+        observed=observed,
+        outside=outside,
+        flagged=flagged,
     )
     out_dir.mkdir(parents=True, exist_ok=True)
     (out_dir / "bench-real.json").write_text(json.dumps(jsonable(report), indent=2) + "\n")

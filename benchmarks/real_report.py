@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.real_chains import TCLEAN, WITH, WITHOUT, WSCLEAN, Observed
+from benchmarks.real_flaggers import FLAGGER_HEADINGS, Flagged, flagger_rows
+from benchmarks.real_outside import OUTSIDE_HEADINGS, Outside, outside_rows
 from benchmarks.real_quality import scatter
 from benchmarks.report import markdown_table
 
@@ -27,6 +29,8 @@ class RealReport:
     machine: str  #: Processor architecture and cores.
     software: dict[str, str]  #: Versions.
     observed: tuple[Observed, ...]  #: Observations, each through each chain.
+    outside: tuple[Outside, ...] = ()  #: What sources outside of an image add to it.
+    flagged: tuple[Flagged, ...] = ()  #: Flaggers on the same interference.
 
     @property
     def nights(self) -> tuple[str, ...]:
@@ -252,5 +256,43 @@ def real_page(report: RealReport) -> str:
         "In-field calibration:",
         "",
         *outcomes,
+        *_outside_section(report.outside),
+        *_flagger_section(report.flagged),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _outside_section(outside: Sequence[Outside]) -> list[str]:
+    if not outside:
+        return []
+    return [
+        "",
+        "## Bright sources outside of the image",
+        "",
+        "Each source alone, through the sidelobes of 96 dishes (the Airy pattern, and 40 dB below "
+        "the main beam signals with phases of their own in each antenna and polarisation), smeared "
+        "over integrations and averaged channels, in an image without noise. *Apparent*: flux "
+        "density on a baseline of length zero; the Sun is a disc of 32 arcmin. The last column is "
+        "what is left after the platform has [subtracted](concepts.md) the source.",
+        "",
+        *markdown_table(OUTSIDE_HEADINGS, outside_rows(outside)),
+    ]
+
+
+def _flagger_section(flagged: Sequence[Flagged]) -> list[str]:
+    if not flagged:
+        return []
+    return [
+        "",
+        "## Flaggers",
+        "",
+        "The interference of `realistic` (persistent bands, bursts, a satellite, spikes) over the "
+        "brightest sources, 39 antennas, channels of 0.24 MHz, calibrated, at one phase centre. "
+        "*Found*: share of the visibilities with interference above the noise that are flagged. "
+        "*Left*: rms of the interference in what isn't flagged, over the noise. *Good data lost*: "
+        "share of the visibilities with interference below a tenth of the noise that are flagged. "
+        "AOFlagger (PyPI `aoflagger`, its strategy for any telescope, one baseline at a time) is "
+        "measured where it is installed.",
+        "",
+        *markdown_table(FLAGGER_HEADINGS, flagger_rows(flagged)),
+    ]

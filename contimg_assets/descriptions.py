@@ -171,6 +171,7 @@ def describe_image(imaged: Imaged) -> Metadata:
             "n_clean_iterations": result.n_iterations,
             "in_field_calibration": None if result.in_field is None else result.in_field.why,
             **_antennas(imaged.antennas),
+            "outside_sources": None if result.outside is None else result.outside.why,
             "engine": result.engine,
             "engine_s": imaged.engine_s,
             "image_size_pixels": result.grid.size,

@@ -39,6 +39,7 @@ from contimg_resources.imaging.model import (
     InFieldCalibration,
     SubBandImage,
 )
+from contimg_resources.imaging.outside import subtract_outside
 from contimg_resources.imaging.png import thumbnail_png, write_png
 from contimg_resources.imaging.reach import half_width_rad
 from contimg_resources.imaging.reliability import Reliable, real_sources
@@ -104,6 +105,9 @@ def make_image(request: ImageRequest) -> ImageResult:
         half_width_rad(layout, dish_m, settings.beam_cut),
         everything=not (request.field_selection or request.spw_selection or settings.uvrange),
     )
+    outside = None
+    if settings.outside and engine.name == FastEngine.name:
+        seen, outside = subtract_outside(seen, request.outside_model, request.field_model, dish_m)
     in_field = None
     known = request.antennas
     if (settings.in_field and request.field_model) or known.bad or known.suspected:
@@ -163,6 +167,7 @@ def make_image(request: ImageRequest) -> ImageResult:
                 threshold_jy=threshold_jy,
                 engine=engine.name,
                 in_field=in_field,
+                outside=outside,
             )
             sub_bands = _SubBands(request, layout, task, raw, partial, other)
             result = replace(result, sub_bands=sub_bands.made, no_sub_bands=sub_bands.reasons)

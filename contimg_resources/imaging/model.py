@@ -53,9 +53,33 @@ class ImageRequest:
     field_model: tuple[ReferenceSource, ...] = ()
     #: Antennas that earlier observations or persons have judged.
     antennas: KnownAntennas = field(default_factory=KnownAntennas)
+    #: Known bright sources far outside the field, which are subtracted (see
+    #: `ImagingSettings.outside`) where they matter.
+    outside_model: tuple[ReferenceSource, ...] = ()
     #: Entries for the FITS headers: ``caltable_set``, ``caltable_version`` and ``observation`` have
     #: dedicated keywords, everything else becomes HISTORY.
     provenance: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OutsideSource:
+    """A bright source outside of the image."""
+
+    name: str  #: Its name.
+    away_deg: float  #: Smallest distance from a pointing, degrees.
+    subtracted: bool  #: Whether independent data improve without it.
+    #: Flux density through the sidelobes, mean over antennas, time and band, Jy.
+    apparent_jy: float = 0.0
+    gains: str = ""  #: Gains of the ``antennas``, or one of the whole ``array``.
+    improvement: float = 0.0  #: Decrease of chi squared of independent data.
+
+
+@dataclass(frozen=True)
+class OutsideSources:
+    """The search for bright sources outside of an image."""
+
+    why: str  #: What was subtracted, and what wasn't.
+    sources: tuple[OutsideSource, ...] = ()  #: Sources that were looked for.
 
 
 class SkyGrid(Protocol):
@@ -315,3 +339,4 @@ class ImageResult:
     #: Sub-bands that weren't imaged, by name, with the reasons.
     no_sub_bands: dict[str, str] = field(default_factory=dict)
     in_field: InFieldCalibration | None = None  #: In-field calibration; None: not asked for.
+    outside: OutsideSources | None = None  #: Sources outside of the image; None: not asked for.

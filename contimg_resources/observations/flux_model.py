@@ -97,12 +97,18 @@ def flux_densities_jy(models: Sequence[FluxModel], frequencies_hz: Floats) -> Fl
         If a frequency isn't finite and positive, or is outside the valid range of a model.
     """
     flux_jy = np.empty((len(models), frequencies_hz.size))
-    # Many are plain power laws: compute all of those together.
-    laws = [k for k, m in enumerate(models) if m.valid_ghz is None and len(m.coefficients) == 2]
-    for k in sorted(set(range(len(models))) - set(laws[1:])):
+    # Those without limits are computed together.
+    free = [k for k, m in enumerate(models) if m.valid_ghz is None]
+    for k in sorted(set(range(len(models))) - set(free[1:])):
         flux_jy[k] = models[k].flux_jy(frequencies_hz)
-    level, slope = np.array([models[k].coefficients for k in laws]).reshape(-1, 2).T
-    reference_ghz = np.array([models[k].reference_ghz for k in laws])
+    terms = max((len(models[k].coefficients) for k in free), default=0)
+    padded = np.zeros((len(free), terms))
+    for row, k in enumerate(free):
+        padded[row, : len(models[k].coefficients)] = models[k].coefficients
+    reference_ghz = np.array([models[k].reference_ghz for k in free])
     logarithm = np.log10(frequencies_hz / 1e9 / reference_ghz[:, None])
-    flux_jy[laws] = 10.0 ** (level[:, None] + slope[:, None] * logarithm)
+    exponent = np.zeros_like(logarithm)
+    for column in padded.T[::-1]:
+        exponent = exponent * logarithm + column[:, None]
+    flux_jy[free] = 10.0**exponent
     return flux_jy

@@ -256,6 +256,13 @@ class ImagingSettings(Section):
         "each antenna, applied only where data improve that the solution wasn't made from. Flux "
         "densities keep the scale of the caltable set.",
     )
+    outside: bool = Field(
+        True,
+        description="Whether bright sources outside of the image (Cas A, Cyg A, Tau A, Vir A, the "
+        "Sun, and those of the reference catalogue within 12 deg) are subtracted from the "
+        "visibilities (engine `fast`), with gains of their own for each antenna, where data "
+        "improve that the solution wasn't made from.",
+    )
     max_flagged_fraction: float = Field(
         0.6,
         gt=0,

@@ -5,16 +5,17 @@ direction. Doesn't: gains and interference (see `contimg_resources.simulation.ga
 `contimg_resources.simulation.predict`).
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.constants import speed_of_light
 
-from contimg_resources.core.arrays import Bools, Complexes, Floats
+from contimg_resources.core.arrays import Bools, Complexes, Floats, Ints
 from contimg_resources.core.times import SECONDS_PER_DAY
-from contimg_resources.instrument.dsa110 import INTEGRATION_S, LATITUDE_DEG
+from contimg_resources.instrument.dsa110 import INTEGRATION_S, LATITUDE_DEG, stations
 from contimg_resources.instrument.primary_beam import airy_voltage
 from contimg_resources.simulation.gains import REFERENCE_HZ
 from contimg_resources.simulation.spec import SimulationSpec
@@ -24,9 +25,11 @@ REFRACTION_HZ = 1.4e9
 _ARCSEC = np.pi / 180 / 3600
 _N_WAVES = 2
 _PERIODS_S = (240.0, 900.0)
-#: Points of the table from which beams are interpolated.
-_BEAM_POINTS = 8192
+#: Points of the table from which beams are interpolated, and its frequency, above the band.
+_BEAM_POINTS, _BEAM_HZ = 32_768, 2e9
 _MOST_STATIONS = 200
+#: Adjacent antennas, and those without cross-talk, metres.
+_ADJACENT_M, _APART_M = 5.75, 30.0
 #: Names of the arrays in a file.
 _PREFIX = "effects_"
 
@@ -57,6 +60,14 @@ class Effects:
     position_m: Floats
     #: Relative error of each baseline, Hermitian. Shape (antennas, antennas).
     closure: Complexes
+    squint_rad: Floats  #: Beam of X less that of all, east and north, radians. Shape (2,).
+    swapped: Bools  #: Whether X and Y are exchanged. Shape (antennas,).
+    #: Common signal of two antennas, Jy, Hermitian, and its path, metres, antisymmetric. Shape
+    #: (antennas, antennas).
+    crosstalk_jy: Complexes
+    crosstalk_m: Floats
+    #: Time (MJD), frequency (Hz) and strength (Jy) of each spike. Shape (spikes, 3).
+    spikes: Floats
     declination_deg: float  #: Apparent declination of the pointing, degrees.
 
     def arrays(self) -> dict[str, Any]:
@@ -77,6 +88,11 @@ class Effects:
         """Return whether antennas have different beams."""
         return bool(self.pointing_rad.any() or self.beam_width.any() or self.beam_ellipticity.any())
 
+    def of_hand(self, hand: int) -> "Effects":
+        """Return the effects on X (0) or Y (1), whose beams differ by squint."""
+        side = (1.0, -1.0)[hand]
+        return replace(self, pointing_rad=self.pointing_rad + side * self.squint_rad)
+
     def voltage(self, cosines: Floats, frequencies_hz: Floats) -> Floats:
         """Return each antenna's response to sources, shape (frequencies, antennas, sources).
 
@@ -91,10 +107,9 @@ class Effects:
         along = (east * sine + north * cosine) / (widths * (1 + stretch))
         across = (east * cosine - north * sine) / (widths * (1 - stretch))
         # The beam is a function of angle times frequency.
-        scaled = np.hypot(along, across)
-        top = float(scaled.max(initial=1e-6) * frequencies_hz.max())
-        table = airy_voltage(np.arcsin(np.linspace(0, min(1, top / 1e9), _BEAM_POINTS)), 1e9)
-        place = scaled * (frequencies_hz[:, None, None] * ((_BEAM_POINTS - 1) / top))
+        table = _beam_table()
+        scaled = np.minimum(np.hypot(along, across), _BEAM_HZ / frequencies_hz.max())
+        place = scaled * (frequencies_hz[:, None, None] * ((_BEAM_POINTS - 1) / _BEAM_HZ))
         below = np.minimum(place.astype(np.int32), _BEAM_POINTS - 2)
         part = place - below
         return np.asarray(table[below] * (1 - part) + table[below + 1] * part)
@@ -149,9 +164,29 @@ class Effects:
         alive = mjd < self.death_mjd
         return np.asarray(np.exp(2j * np.pi * turns) * alive[:, None], np.complex64)
 
+    def added(self, first: Ints, second: Ints, frequencies_hz: Floats, mjd: float) -> Complexes:
+        """Return cross-talk and spikes of pairs of antennas, Jy, shape (pairs, frequencies)."""
+        signal = np.zeros((first.size, frequencies_hz.size), np.complex64)
+        near = np.flatnonzero(self.crosstalk_jy[first, second])
+        pairs = first[near], second[near]
+        turns = self.crosstalk_m[pairs][:, None] * (frequencies_hz / speed_of_light)
+        signal[near] = self.crosstalk_jy[pairs][:, None] * np.exp(2j * np.pi * turns)
+        now = np.abs(self.spikes[:, 0] - mjd) * SECONDS_PER_DAY < 0.5 * INTEGRATION_S
+        for _, hz, size_jy in self.spikes[now]:
+            rng = np.random.default_rng([round(mjd * 86_400_000.0), round(hz)])
+            drawn = size_jy * rng.standard_normal((2, first.size))
+            signal[:, np.abs(frequencies_hz - hz) < 1.0] += (drawn[0] + 1j * drawn[1])[:, None]
+        return signal
+
     def dead(self, mjd: float) -> Bools:
         """Return which antennas have lost their signal, shape (antennas,)."""
         return np.asarray(mjd >= self.death_mjd)
+
+
+@lru_cache(1)
+def _beam_table() -> Floats:
+    """Return the beam at equal steps of the sine of the angle."""
+    return airy_voltage(np.arcsin(np.linspace(0, 1, _BEAM_POINTS)), _BEAM_HZ)
 
 
 def draw_effects(spec: SimulationSpec) -> Effects | None:
@@ -165,9 +200,9 @@ def draw_effects(spec: SimulationSpec) -> Effects | None:
     if not effects.any:
         return None
     names = spec.antennas
-    stations = np.array([int(name) for name in names])
+    numbers = np.array([int(name) for name in names])
     dishes = np.stack(
-        [np.random.default_rng([spec.seed, 5, n]).standard_normal(4) for n in stations]
+        [np.random.default_rng([spec.seed, 5, n]).standard_normal(4) for n in numbers]
     )
     sky = np.random.default_rng([spec.seed, 6])
     waves = (6, _N_WAVES)
@@ -175,20 +210,21 @@ def draw_effects(spec: SimulationSpec) -> Effects | None:
     between = np.random.default_rng([spec.seed, 7])
     drawn = between.standard_normal((2, _MOST_STATIONS, _MOST_STATIONS))
     above = np.triu(drawn[0] + 1j * drawn[1], 1) * effects.closure
-    closure = (above + above.conj().T)[np.ix_(stations, stations)]
+    closure = (above + above.conj().T)[np.ix_(numbers, numbers)]
     misplaced = _some(np.random.default_rng([spec.seed, 8]), spec, effects.n_misplaced)
-    places = np.random.default_rng([spec.seed, 9]).standard_normal((_MOST_STATIONS, 3))[stations]
+    places = np.random.default_rng([spec.seed, 9]).standard_normal((_MOST_STATIONS, 3))[numbers]
     now = np.random.default_rng([spec.seed, round(spec.start_mjd * 86_400_000.0), 10])
     length_days = spec.n_integrations * INTEGRATION_S / SECONDS_PER_DAY
     jumping = _some(now, spec, effects.n_delay_jumps)
     dying = _some(now, spec, effects.n_dying)
     times = spec.start_mjd + now.uniform(0.25, 0.75, (2, len(names))) * length_days
+    common, path_m = _crosstalk(spec.seed, numbers)
     return Effects(
         pointing_rad=np.radians(effects.pointing_arcmin / 60) * dishes[:, :2],
         beam_width=effects.beam_width * dishes[:, 2],
         beam_ellipticity=effects.beam_ellipticity * dishes[:, 3],
         beam_angle_rad=np.array(
-            [np.random.default_rng([spec.seed, 11, n]).uniform(0, np.pi) for n in stations]
+            [np.random.default_rng([spec.seed, 11, n]).uniform(0, np.pi) for n in numbers]
         ),
         # The mean square of a sinusoid is a half.
         refraction=np.repeat(scale[:, None], _N_WAVES, axis=1)
@@ -201,8 +237,33 @@ def draw_effects(spec: SimulationSpec) -> Effects | None:
         death_mjd=np.where(dying, times[1], np.inf),
         position_m=effects.position_m * places * misplaced[:, None],
         closure=closure,
+        squint_rad=np.radians(0.5 * effects.squint_arcmin / 60) * np.array([1.0, 0.0]),
+        swapped=_some(np.random.default_rng([spec.seed, 15]), spec, effects.n_swapped),
+        crosstalk_jy=effects.crosstalk_jy * common,
+        crosstalk_m=path_m,
+        spikes=np.stack(
+            [
+                now.choice(spec.integration_mjd, effects.n_spikes),
+                now.choice(spec.window_frequencies_hz.ravel(), effects.n_spikes),
+                np.full(effects.n_spikes, effects.spike_jy),
+            ],
+            axis=1,
+        ),
         declination_deg=spec.apparent_declination_deg,
     )
+
+
+def _crosstalk(seed: int, numbers: Ints) -> tuple[Complexes, Floats]:
+    """Return the common signal of pairs of stations, 1 at 5.75 m (rms), and its path, metres."""
+    pads = {int(s.name): (s.east_m, s.north_m) for s in stations()}
+    place = np.array([pads[int(n)] for n in numbers])
+    apart_m = np.linalg.norm(place[:, None] - place, axis=2)
+    near = (apart_m > 0) & (apart_m < _APART_M)
+    share = np.where(near, (_ADJACENT_M / np.where(near, apart_m, 1)) ** 2, 0) / np.sqrt(2)
+    drawn = np.random.default_rng([seed, 16]).standard_normal((2, _MOST_STATIONS, _MOST_STATIONS))
+    above = np.triu(drawn[0] + 1j * drawn[1], 1)
+    common = share * (above + above.conj().T)[np.ix_(numbers, numbers)]
+    return common, apart_m * np.sign(numbers - numbers[:, None])
 
 
 def _some(rng: np.random.Generator, spec: SimulationSpec, n: int) -> Bools:

@@ -20,6 +20,7 @@ from contimg_resources.simulation import measurement_set
 from contimg_resources.simulation.effects import draw_effects
 from contimg_resources.simulation.gains import draw_gains
 from contimg_resources.simulation.meridian import meridian_direction_deg
+from contimg_resources.simulation.outliers import FarSidelobes, above_horizon
 from contimg_resources.simulation.predict import (
     Baselines,
     draw_interference,
@@ -136,6 +137,9 @@ def _simulate_into(
     sources = sources_near(spec.sky, spec.seed, pointings[:, 0], pointings[:, 1])
     gains = draw_gains(spec.gains, spec.seed, spec.antennas)
     effects = draw_effects(spec)
+    far = spec.sky.outliers
+    sidelobes = None if far is None else FarSidelobes.of(far, spec.seed, spec.antennas)
+    above = [() if far is None else above_horizon(far, float(t)) for t in spec.integration_mjd]
     truth = describe_truth(ms_name, spec, pointings, sources, gains, effects)
     truth.save(*truth_paths(directory / ms_name))
     report_progress(f"{ms_name}: writing subtables", 0.0)
@@ -173,6 +177,7 @@ def _simulate_into(
             float(spec.integration_mjd[integration]),
             None if interference is None else (interference, integration, ranks[window]),
             effects,
+            None if sidelobes is None else (above[integration], sidelobes),
         )
         seen[silent] = 0
         if spec.sefd_jy > 0:

@@ -15,10 +15,12 @@ from scipy.constants import speed_of_light
 from contimg_resources.core.arrays import Complexes, Floats, Ints
 from contimg_resources.core.point_sources import direction_cosines, point_source_visibilities
 from contimg_resources.instrument.primary_beam import airy_power
+from contimg_resources.observations.bright_sky import Outlier
 from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.observations.flux_model import flux_densities_jy
 from contimg_resources.simulation.effects import Effects
 from contimg_resources.simulation.gains import GainModel
+from contimg_resources.simulation.outliers import FarSidelobes, outlier_visibilities
 from contimg_resources.simulation.sky import Source
 from contimg_resources.simulation.spec import RfiSpec
 
@@ -180,21 +182,32 @@ def corrupted_visibilities(
     """Return XX and YY of the real antennas before noise, Jy, shape (baselines, frequencies, 2).
 
     ``V_ij = g_i conj(g_j) V_true`` per receptor. `true` has the shape (frequencies, antennas,
-    antennas); `mjd` is the middle of the integration, days; `heard` is the interference received by
-    each antenna, shape (emitters, frequencies, antennas), see `Interference.heard`. `effects` add
-    faults of the antennas and errors of the baselines.
+    antennas) or, different for X and Y, (2, frequencies, antennas, antennas); `mjd` is the middle
+    of the integration, days; `heard` is the interference received by each antenna, shape (emitters,
+    frequencies, antennas), see `Interference.heard`. `effects` add faults of the antennas, errors
+    of the baselines, cross-talk and spikes.
     """
-    if heard is not None:
-        true = true + np.einsum("efi,efj->fij", heard, heard.conj())
     total = gains.total(frequencies_hz, mjd).astype(np.complex64)
+    # The two receptors share an array where they see the same.
+    hands = (true, true) if true.ndim == 3 else (true[0], true[1])
     if effects is not None:
         total = total * effects.gains(frequencies_hz, mjd)[:, None, :]
-        true = true * (1 + effects.closure).astype(np.complex64)
+        if (swapped := effects.swapped).any():
+            total[swapped] = total[swapped][:, ::-1]
+            both, same = swapped[:, None] & swapped, swapped[:, None] == swapped
+            hands = tuple(same * np.where(both, hands[1 - k], hands[k]) for k in range(2))
+    received = None if heard is None else np.einsum("efi,efj->fij", heard, heard.conj())
     recorded = np.empty((baselines.first.size, frequencies_hz.size, 2), np.complex64)
-    for receptor in range(2):
+    for receptor, sky in enumerate(hands):
         per_antenna = np.ascontiguousarray(total[:, receptor, :].T)
-        seen = true * per_antenna[:, :, None] * per_antenna.conj()[:, None, :]
+        seen = sky if received is None else sky + received
+        if effects is not None:
+            seen = seen * (1 + effects.closure).astype(np.complex64)
+        seen = seen * per_antenna[:, :, None] * per_antenna.conj()[:, None, :]
         recorded[:, :, receptor] = seen[:, baselines.first, baselines.second].T
+    if effects is not None:
+        added = effects.added(baselines.first, baselines.second, frequencies_hz, mjd)
+        recorded += added[:, :, None]
     return recorded
 
 
@@ -208,6 +221,7 @@ def window_visibilities(
     mjd: float,
     interference: tuple[Interference, int, Ints] | None,
     effects: Effects | None = None,
+    outliers: tuple[Sequence[Outlier], FarSidelobes] | None = None,
 ) -> Complexes:
     """Return one integration of one spectral window without noise.
 
@@ -232,13 +246,29 @@ def window_visibilities(
         all channels in ascending frequency.
     effects : Effects, optional
         Further effects.
+    outliers : (sequence of Outlier, FarSidelobes), optional
+        Bright sources far outside the field, and the sidelobes that see them.
 
     Returns
     -------
     ndarray of complex, shape (baselines, frequencies, 2)
         XX and YY, Jy.
     """
-    true = true_visibilities(sources, *pointing_deg, antenna_uvw_m, frequencies_hz, effects, mjd)
+    where = (*pointing_deg, antenna_uvw_m, frequencies_hz)
+    squinting = effects is not None and bool(effects.squint_rad.any())
+    groups: tuple[list[Source], list[Source]] = [], []
+    for s in sources:
+        groups[int(squinting and s.bright)].append(s)
+    true = true_visibilities(groups[0], *where, effects, mjd)
+    if groups[1] and effects is not None:
+        each = [true_visibilities(groups[1], *where, effects.of_hand(k), mjd) for k in range(2)]
+        true = true + np.stack(each)
+    if outliers is not None:
+        width_hz = float(np.ptp(frequencies_hz)) / max(1, frequencies_hz.size - 1)
+        far = outlier_visibilities(
+            *outliers, pointing_deg, antenna_uvw_m, frequencies_hz, width_hz, effects
+        )
+        true = true + far
     heard = None
     if interference is not None:
         emitters, integration, channels = interference

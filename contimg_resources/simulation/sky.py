@@ -36,7 +36,12 @@ _SIZE_OF_1_MJY_ARCSEC, _SIZE_SLOPE, _SIZE_SHAPE = 2.0, 0.30, 0.62
 _SIZES_ARCSEC = np.array([4.0, 6.0, 9.0, 13.0, 20.0, 30.0, 45.0, 70.0, 100.0])
 #: A smaller source is a point for all baselines.
 _POINT_ARCSEC = 3.0
-_FAINT_STREAM, _SHAPE_STREAM = 12, 13
+_FAINT_STREAM, _SHAPE_STREAM, _CLUSTER_STREAM = 12, 13, 17
+
+#: Logarithm of the flux density (Jy) of sources that are kept far outside the field.
+_LOG_BRIGHT = 0.0
+#: Largest distance of sources that belong together by clustering, degrees.
+_CLUSTER_DEG = 0.5
 
 _SPECTRAL_INDEX_MEAN = -0.75
 _SPECTRAL_INDEX_STD = 0.25
@@ -55,6 +60,12 @@ class Source:
     calibrator: bool = False  #: Whether it is a source of the flux scale.
     fwhm_arcsec: float = 0.0  #: Full width at half maximum, arcsec; 0: a point.
     part_of: str = ""  #: Name of the source of which it is a component; empty: it is whole.
+
+    @property
+    def bright(self) -> bool:
+        """Return whether sidelobes of the dishes see it."""
+        whole = np.log10(2.0) if self.part_of else 0.0
+        return bool(self.model.coefficients[0] + whole > _LOG_BRIGHT)
 
 
 def sources_near(sky: SkySpec, seed: int, ra_deg: Floats, dec_deg: Floats) -> tuple[Source, ...]:
@@ -83,11 +94,16 @@ def sources_near(sky: SkySpec, seed: int, ra_deg: Floats, dec_deg: Floats) -> tu
         if sky.faintest_jy > 0:
             faint = [s for cell in cells for s in _faint_cell(sky, seed, *cell)]
             listed += _visible(faint, sky, ra_deg, dec_deg)
+        wider = set(_cells(ra_deg, dec_deg, sky.bright_radius_deg))
+        for cell in sorted(wider.difference(cells)):
+            listed += [s for s in _catalogue_cell(sky, seed, *cell) if s.bright]
         found += _shaped(listed, sky, seed)
+    bright_deg = max(sky.radius_deg, sky.bright_radius_deg)
     return tuple(
         s
         for s in found
-        if separation_deg(s.ra_deg, s.dec_deg, ra_deg, dec_deg).min() <= sky.radius_deg
+        if separation_deg(s.ra_deg, s.dec_deg, ra_deg, dec_deg).min()
+        <= (bright_deg if s.bright else sky.radius_deg)
     )
 
 
@@ -136,8 +152,10 @@ def _catalogue_cell(sky: SkySpec, seed: int, ra_cell: int, dec_cell: int) -> lis
     flux = np.exp(
         np.interp(np.log(rank), np.log(_COUNTS_PER_DEG2[::-1]), np.log(_COUNTS_FLUX_JY[::-1]))
     )
-    index = rng.normal(_SPECTRAL_INDEX_MEAN, _SPECTRAL_INDEX_STD, n)
-    return _listed(ra, dec, flux, index)
+    shape = _spectral_shape(rng, sky, n)
+    return _listed(
+        *_clustered(sky, (seed, _CLUSTER_STREAM, ra_cell, dec_cell + 90), ra, dec), flux, *shape
+    )
 
 
 def _faint_cell(sky: SkySpec, seed: int, ra_cell: int, dec_cell: int) -> list[Source]:
@@ -150,7 +168,48 @@ def _faint_cell(sky: SkySpec, seed: int, ra_cell: int, dec_cell: int) -> list[So
     ra = ra_cell + rng.random(n)
     dec = np.degrees(np.arcsin(rng.uniform(sines[0], sines[1], n)))
     flux = np.exp(np.interp(rng.uniform(0, above[-1], n), above, np.log(flux_jy)))
-    return _listed(ra, dec, flux, rng.normal(_SPECTRAL_INDEX_MEAN, _SPECTRAL_INDEX_STD, n))
+    shape = _spectral_shape(rng, sky, n)
+    return _listed(
+        *_clustered(sky, (seed, _FAINT_STREAM, _CLUSTER_STREAM, ra_cell, dec_cell + 90), ra, dec),
+        flux,
+        *shape,
+    )
+
+
+def _spectral_shape(rng: np.random.Generator, sky: SkySpec, n: int) -> tuple[Floats, Floats]:
+    """Draw spectral indices and curvatures."""
+    index = rng.normal(_SPECTRAL_INDEX_MEAN, _SPECTRAL_INDEX_STD, n)
+    return index, sky.curvature * rng.standard_normal(n)
+
+
+def _clustered(
+    sky: SkySpec, drawn_from: tuple[int, ...], ra: Floats, dec: Floats
+) -> tuple[Floats, Floats]:
+    """Move some sources of a cell beside others of it.
+
+    Notes
+    -----
+    With n sources in a square degree and a correlation ``w = A theta^-0.8`` a source has
+    ``2 pi A n theta^1.2 / 1.2`` more neighbours within theta than by chance. Half of that number is
+    the share of sources to move, at most a half, as each makes a pair.
+    """
+    n = len(ra)
+    if sky.clustering == 0 or n < 2:
+        return ra, dec
+    rng = np.random.default_rng(drawn_from)
+    narrow = np.cos(np.radians(dec.mean()))
+    pairs = np.pi * sky.clustering * n / narrow * _CLUSTER_DEG**1.2 / 1.2
+    moves = rng.random(n) < min(0.5, pairs)
+    moves[0] = False
+    moved, parent = np.flatnonzero(moves), rng.choice(np.flatnonzero(~moves), int(moves.sum()))
+    away = _CLUSTER_DEG * rng.random(moved.size) ** (1 / 1.2)
+    angle = rng.uniform(0, 2 * np.pi, moved.size)
+    ra, dec = ra.copy(), dec.copy()
+    # A cell keeps its sources, so that neighbouring observations agree.
+    west, south = np.floor(ra.min()), np.floor(dec.min())
+    ra[moved] = west + (ra[parent] + away * np.sin(angle) / narrow - west) % 1
+    dec[moved] = south + (dec[parent] + away * np.cos(angle) - south) % 1
+    return ra, dec
 
 
 def _visible(faint: list[Source], sky: SkySpec, ra_deg: Floats, dec_deg: Floats) -> list[Source]:
@@ -213,7 +272,9 @@ def _lobes(source: Source, apart_arcsec: float, angle_rad: float) -> list[Source
     ]
 
 
-def _listed(ra: Floats, dec: Floats, flux_jy: Floats, index: Floats) -> list[Source]:
+def _listed(
+    ra: Floats, dec: Floats, flux_jy: Floats, index: Floats, curvature: Floats
+) -> list[Source]:
     """Return sources of the random catalogue, without those too close to a calibrator."""
     clear = np.all(
         [
@@ -222,13 +283,16 @@ def _listed(ra: Floats, dec: Floats, flux_jy: Floats, index: Floats) -> list[Sou
         ],
         axis=0,
     )
+    curved = [(float(c),) if c else () for c in curvature]
     return [
         Source(
             _source_name(ra[i], dec[i]),
             float(ra[i]),
             float(dec[i]),
-            FluxModel.power_law(
-                float(flux_jy[i]), REFERENCE_GHZ, float(index[i]), "simulated catalogue"
+            FluxModel(
+                (float(np.log10(flux_jy[i])), float(index[i]), *curved[i]),
+                REFERENCE_GHZ,
+                "simulated catalogue",
             ),
         )
         for i in np.flatnonzero(clear)

@@ -80,6 +80,29 @@ class RfiSpec:
 
 
 @dataclass(frozen=True)
+class OutlierSpec:
+    """Cas A, Cyg A, Tau A, Vir A, the Sun and the Moon, wherever they are above the horizon.
+
+    Notes
+    -----
+    An antenna's far sidelobes are taken as 0 dBi at 19 deg and -10 dBi beyond 48 deg (ITU-R
+    SA.509, RA.769), and the main beam of a dish of 4.65 m with an efficiency of 0.65 as 34.8 dBi at
+    1.4 GHz, so that the sidelobes are 35 to 45 dB below it.
+    """
+
+    #: Mean power of the far sidelobes below the centre of the main beam, dB; the Airy pattern adds
+    #: to it.
+    sidelobe_db: float = 40.0
+    sun_sfu: float = 70.0  #: Flux density of the quiet Sun at 1.4 GHz, 1e4 Jy; 0: no Sun.
+
+    def __post_init__(self) -> None:
+        if not (20 <= self.sidelobe_db < math.inf and 0 <= self.sun_sfu < math.inf):
+            raise ConfigurationError(
+                "far sidelobes are at least 20 dB below the main beam, and the Sun isn't negative"
+            )
+
+
+@dataclass(frozen=True)
 class AddedSource:
     """A point source added to the sky."""
 
@@ -112,6 +135,16 @@ class SkySpec:
     #: are circular Gaussians where `sizes` is set.
     doubles: float = 0.0
     sizes: bool = False  #: Whether sources of the random catalogue have sizes; else only doubles.
+    #: Sources above 1 Jy are kept up to this distance from a pointing, degrees, where it is larger
+    #: than `radius_deg`: the sidelobes of the dishes see them.
+    bright_radius_deg: float = 0.0
+    #: Spread (standard deviation) of the curvature of spectra, the third coefficient of
+    #: `contimg_resources.observations.flux_model.FluxModel`.
+    curvature: float = 0.0
+    #: Angular correlation of the random catalogue at 1 deg, ``w = clustering (theta/deg)^-0.8``: by
+    #: this more pairs than in a random sky; 1e-3 for NVSS (Blake & Wall 2002, MNRAS 329, L37).
+    clustering: float = 0.0
+    outliers: OutlierSpec | None = None  #: Bright sources far outside the field; None: none.
 
 
 @dataclass(frozen=True)
@@ -142,6 +175,19 @@ class EffectsSpec:
     n_misplaced: int = 0
     position_m: float = 0.02
     closure: float = 0.0  #: Relative complex error of each baseline, constant in time.
+    #: Distance between the beams of X and Y, arcmin, for all antennas in the same direction; it
+    #: affects sources above 1 Jy.
+    squint_arcmin: float = 0.0
+    #: Number of antennas whose X and Y are exchanged before the correlator: their products with
+    #: other antennas are XY and YX, which see nothing of an unpolarised sky.
+    n_swapped: int = 0
+    #: Signal that adjacent antennas (5.75 m) have in common, Jy, constant in time; it falls with
+    #: the square of the distance and ends at 30 m.
+    crosstalk_jy: float = 0.0
+    #: `n_spikes`, `spike_jy`: Number of single channels of single integrations in which every
+    #: baseline has a random value, and the size of its real and imaginary part, Jy.
+    n_spikes: int = 0
+    spike_jy: float = 1000.0
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -153,7 +199,8 @@ class EffectsSpec:
     @property
     def any(self) -> bool:
         """Return whether there is any effect."""
-        return self != EffectsSpec(delay_jump_ns=self.delay_jump_ns, position_m=self.position_m)
+        sizes = {name: getattr(self, name) for name in ("delay_jump_ns", "position_m", "spike_jy")}
+        return self != EffectsSpec(**sizes)
 
 
 class FileFormat(StrEnum):
@@ -219,9 +266,17 @@ class SimulationSpec:
                 "the faint population must end below the catalogue's lower limit, and the share of "
                 "doubles lies between 0 and 1"
             )
-        if max(self.effects.n_delay_jumps, self.effects.n_dying, self.effects.n_misplaced) > len(
-            self.working_antennas
+        if not (
+            self.sky.bright_radius_deg >= 0
+            and self.sky.curvature >= 0
+            and 0 <= self.sky.clustering <= 0.02
         ):
+            raise ConfigurationError(
+                "the radius of bright sources and the curvature of spectra aren't negative, and "
+                "clustering lies between 0 and 0.02"
+            )
+        faulty = ("n_delay_jumps", "n_dying", "n_misplaced", "n_swapped")
+        if max(getattr(self.effects, name) for name in faulty) > len(self.working_antennas):
             raise ConfigurationError("more antennas with faults than antennas with signal")
 
     @classmethod
@@ -347,8 +402,9 @@ class Preset(StrEnum):
     KIND = "kind"
     """Isolated point sources above 30 mJy, equal dishes, slowly drifting gains."""
     REALISTIC = "realistic"
-    """Blends, doubles, sizes and faint sources; pointing errors, refraction, faults, closure
-    errors, faster drifts; interference."""
+    """Blends, doubles, sizes, clustering and faint sources; Cas A to the Moon in far sidelobes;
+    pointing errors, squint, refraction, faults, closure errors, cross-talk, faster drifts;
+    interference and spikes."""
 
 
 @dataclass(frozen=True)
@@ -374,7 +430,15 @@ class Conditions:
             return cls(SkySpec(), GainSpec(), None, EffectsSpec())
         return cls(
             sky=SkySpec(
-                maximum_jy=10.0, separation_deg=0.0, faintest_jy=1e-3, doubles=0.3, sizes=True
+                maximum_jy=10.0,
+                separation_deg=0.0,
+                faintest_jy=1e-3,
+                doubles=0.3,
+                sizes=True,
+                bright_radius_deg=10.0,
+                curvature=0.2,
+                clustering=1e-3,
+                outliers=OutlierSpec(),
             ),
             gains=GainSpec(drift_amplitude=0.04, drift_phase_deg=38.0, wander_phase_deg=3.0),
             rfi=RfiSpec(
@@ -391,5 +455,8 @@ class Conditions:
                 n_dying=1,
                 n_misplaced=1,
                 closure=0.005,
+                squint_arcmin=3.0,
+                crosstalk_jy=1.0,
+                n_spikes=20,
             ),
         )

@@ -16,9 +16,11 @@ from pydantic import TypeAdapter, ValidationError
 from contimg_resources.core.arrays import Floats
 from contimg_resources.core.errors import ContimgError, UnreadableObservation
 from contimg_resources.core.naming import without_ms
+from contimg_resources.core.point_sources import direction_cosines
 from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
 from contimg_resources.simulation.effects import Effects
 from contimg_resources.simulation.gains import GainModel
+from contimg_resources.simulation.outliers import FarSidelobes, above_horizon
 from contimg_resources.simulation.predict import apparent_flux_jy
 from contimg_resources.simulation.sky import REFERENCE_GHZ, Source
 from contimg_resources.simulation.spec import SimulationSpec
@@ -44,6 +46,20 @@ class TrueSource:
 
 
 @dataclass(frozen=True)
+class TrueOutlier:
+    """A bright source far outside the field, or a part of it, in the middle of the observation."""
+
+    name: str  #: Its name.
+    ra_deg: float  #: Position, ICRS, degrees.
+    dec_deg: float  #: Position, ICRS, degrees.
+    flux_jy: float  #: Flux density at the middle of the band, Jy.
+    #: Flux density through the far sidelobes, on a baseline of length zero, mean over antennas and
+    #: polarisations, Jy.
+    apparent_flux_jy: float
+    diameter_arcmin: float  #: Diameter of its uniform disc, arcmin.
+
+
+@dataclass(frozen=True)
 class TruthRecord:
     """The content of the JSON file."""
 
@@ -61,6 +77,8 @@ class TruthRecord:
     noise_jy: float
     expected_rms_jy: float  #: Thermal noise of a naturally weighted Stokes I image, Jy/beam.
     sources: tuple[TrueSource, ...]  #: Sources by decreasing apparent flux.
+    #: Bright sources above the horizon far outside the field.
+    outliers: tuple[TrueOutlier, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -188,8 +206,35 @@ def describe_truth(
         noise_jy=spec.noise_jy,
         expected_rms_jy=spec.expected_rms_jy,
         sources=tuple(sorted(listed, key=lambda s: -s.apparent_flux_jy)),
+        outliers=_true_outliers(spec, pointings_deg, effects),
     )
     return Truth(record, gains, effects)
+
+
+def _true_outliers(
+    spec: SimulationSpec, pointings_deg: Floats, effects: Effects | None
+) -> tuple[TrueOutlier, ...]:
+    if spec.sky.outliers is None:
+        return ()
+    sidelobes = FarSidelobes.of(spec.sky.outliers, spec.seed, spec.antennas)
+    above = above_horizon(spec.sky.outliers, spec.mid_mjd)
+    middle_hz = np.array([spec.window_frequencies_hz.mean()])
+    where = np.array([(s.ra_deg, s.dec_deg) for s in above]).reshape(-1, 2)
+    middle = pointings_deg[len(pointings_deg) // 2]
+    cosines = np.stack(direction_cosines(where[:, 0], where[:, 1], *middle))
+    power = np.abs(sidelobes.voltage(cosines, middle_hz, effects)) ** 2
+    return tuple(
+        TrueOutlier(
+            s.name,
+            s.ra_deg,
+            s.dec_deg,
+            float(flux_jy),
+            float(flux_jy * power[..., i].mean()),
+            s.diameter_arcmin,
+        )
+        for i, s in enumerate(above)
+        for flux_jy in s.model.flux_jy(middle_hz)
+    )
 
 
 def _slope(source: Source) -> float:

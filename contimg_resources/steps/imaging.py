@@ -117,6 +117,9 @@ def image_observation(
         if imaging.in_field and catalogue is not None
         else (),
         antennas=known_antennas(workshop.products, observation, workshop.settings.antennas),
+        outside_model=outside_model(observation, catalogue, index)
+        if imaging.outside and catalogue is not None
+        else (),
         provenance=provenance,
     )
     timed = workshop.casa.run_timed(image, request, label=f"{key}-image", progress=progress)
@@ -136,6 +139,7 @@ def image_observation(
             "sub_bands_mhz": [round(b.frequency_hz / 1e6, 3) for b in result.sub_bands],
             "no_sub_bands": result.no_sub_bands,
             **_in_field(result),
+            **({} if result.outside is None else {"outside": asdict(result.outside)}),
         },
     )
     workshop.products.put_artefacts(key, artefacts, image=numbers, instead_of=_OF_SUB_BANDS)
@@ -189,6 +193,8 @@ _FAINTEST_MODEL_JY = 2e-3
 _BAND_MIDDLE_HZ = 1.4e9
 #: Distance from the phase centres up to which sources matter, degrees: beyond the beam's null.
 _MODEL_REACH_DEG = 4.0
+#: Sources that the sidelobes of the dishes see: their distance, and their least flux density.
+_OUTSIDE_DEG, _OUTSIDE_JY = 12.0, 1.0
 
 
 #: A catalogue's source this close to a calibrator is the calibrator.
@@ -224,6 +230,19 @@ def field_model(
             its = int(np.argmin(np.where(apart_deg < _SAME_SOURCE_DEG, -some.flux_jy, 0.0)))
             places[:, its] = known.ra_deg, known.dec_deg
     some = replace(some, ra_deg=places[0], dec_deg=places[1], variable=np.zeros(len(some), bool))
+    return some.reference_sources(default_spectral_index)
+
+
+def outside_model(
+    observation: Observation, catalogue: "Catalogue", default_spectral_index: float
+) -> tuple[ReferenceSource, ...]:
+    """Return the catalogue's sources above 1 Jy outside of the image, up to 12 deg away."""
+    if not observation.fields:
+        return ()
+    ra, dec = np.array([(f.ra_deg, f.dec_deg) for f in observation.fields]).T
+    middle = len(ra) // 2
+    near = catalogue.cone(ra[middle], dec[middle], _OUTSIDE_DEG)
+    some = near.select(near.flux_at(_BAND_MIDDLE_HZ, default_spectral_index) > _OUTSIDE_JY)
     return some.reference_sources(default_spectral_index)
 
 

@@ -18,6 +18,7 @@ from contimg_resources.simulation.predict import (
     Baselines,
     corrupted_visibilities,
     true_visibilities,
+    window_visibilities,
 )
 from contimg_resources.simulation.sky import Source, sources_near
 from contimg_resources.simulation.spec import (
@@ -181,7 +182,13 @@ def test_faint_counts_continue_those_of_nvss() -> None:
 
 
 def test_the_realistic_sky_has_faint_sources_doubles_and_sizes() -> None:
-    sky = replace(Conditions.of(Preset.REALISTIC).sky, calibrators=False, radius_deg=1.0)
+    sky = replace(
+        Conditions.of(Preset.REALISTIC).sky,
+        calibrators=False,
+        radius_deg=1.0,
+        bright_radius_deg=0.0,
+        curvature=0.0,
+    )
     sources = sources_near(sky, 2, np.array([RA, RA + 1]), np.array([DEC, DEC]))
     flux = np.array([float(s.model.flux_jy(1.405e9)) for s in sources])
     assert np.sum(flux < 0.03) > 10 * np.sum(flux > 0.03) > 0
@@ -218,6 +225,62 @@ def test_an_array_has_one_sky_and_one_set_of_dishes_through_the_night() -> None:
     np.testing.assert_array_equal(first.closure, later.closure)
     cosines = np.zeros((3, 1))
     np.testing.assert_array_equal(first.shift_rad(cosines, MJD), later.shift_rad(cosines, MJD))
+
+
+def test_squint_moves_the_beams_of_x_and_y_apart() -> None:
+    effects = drawn(squint_arcmin=4.0)
+    perfect = draw_gains(GainSpec.perfect(), 1, spec_of().antennas)
+    pairs = Baselines.of(6, False)
+    where = ((RA, DEC), UVW, pairs, perfect, BAND, MJD, None, effects)
+    for flux_jy, apart in ((2.0, 4.0), (0.5, 0.0)):
+        got = np.abs(window_visibilities(point(RA + 1.2, DEC, flux_jy), *where))[0, 1]
+        away = np.radians(1.2 * np.cos(np.radians(DEC))) + np.radians([-0.5, 0.5]) * apart / 60
+        np.testing.assert_allclose(got, flux_jy * airy_voltage(away, BAND[1]) ** 2, rtol=5e-3)
+
+
+def test_an_antenna_with_exchanged_polarisations_sees_nothing_beside_the_others() -> None:
+    effects = drawn(n_swapped=2)
+    pairs = Baselines.of(6, False)
+    gains = draw_gains(GainSpec(), 1, spec_of().antennas)
+    true = np.ones((2, 3, 6, 6), np.complex64) * np.array([1.0, 2.0])[:, None, None, None]
+    got = corrupted_visibilities(true, pairs, gains, BAND, MJD, None, effects)
+    normal = corrupted_visibilities(true, pairs, gains, BAND, MJD, None)
+    first, second = effects.swapped[pairs.first], effects.swapped[pairs.second]
+    assert effects.swapped.sum() == 2
+    assert not got[first != second].any()
+    np.testing.assert_allclose(got[first & second], normal[first & second][..., ::-1])
+    np.testing.assert_allclose(got[~(first | second)], normal[~(first | second)])
+
+
+def test_cross_talk_is_between_neighbours_and_falls_with_the_square_of_their_distance() -> None:
+    names = tuple(str(n) for n in range(24, 48))
+    spec = replace(spec_of(crosstalk_jy=2.0), antennas=names)
+    effects = draw_effects(spec)
+    assert effects is not None
+    pairs = Baselines.of(len(names), False)
+    got = effects.added(pairs.first, pairs.second, BAND, MJD)
+    steps = pairs.second - pairs.first
+    rms = {k: np.sqrt(np.mean(np.abs(got[steps == k]) ** 2)) for k in range(1, 7)}
+    assert rms[1] == pytest.approx(2.0, rel=0.3)
+    assert rms[2] == pytest.approx(2.0 / 4, rel=0.3)
+    assert rms[4] == pytest.approx(2.0 / 16, rel=0.3)
+    assert rms[6] == 0
+    np.testing.assert_array_equal(got, effects.added(pairs.first, pairs.second, BAND, MJD + 0.1))
+    np.testing.assert_allclose(
+        effects.added(pairs.second, pairs.first, BAND, MJD), got.conj(), rtol=1e-5
+    )
+
+
+def test_spikes_are_single_channels_of_single_integrations() -> None:
+    spec = spec_of(n_spikes=3, spike_jy=500.0)
+    effects = draw_effects(spec)
+    assert effects is not None
+    pairs = Baselines.of(6, False)
+    hz = spec.window_frequencies_hz.ravel()
+    seen = [effects.added(pairs.first, pairs.second, hz, t) for t in spec.integration_mjd]
+    hit = np.array(seen).any(axis=1)
+    assert hit.sum() == 3
+    assert np.std(np.array(seen).real[np.array(seen) != 0]) == pytest.approx(500, rel=0.4)
 
 
 def test_impossible_effects_are_refused() -> None:

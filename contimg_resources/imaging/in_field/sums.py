@@ -161,6 +161,16 @@ class _Antennas:
         return np.asarray(found)
 
 
+def antennas_uvw_m(
+    blocks: Sequence[Block], rows: Sequence[Integers], n_antennas: int
+) -> Floats | None:
+    """Return coordinates of the antennas in an integration, see `FieldSums`; None: there are none.
+
+    `rows` are the rows of the integration in each block.
+    """
+    return _Antennas(n_antennas).uvw_m(blocks, rows)
+
+
 def _fluxes_jy(sources: Sequence[ReferenceSource], frequencies_hz: Floats) -> Floats:
     """Return flux densities without the beam, Jy, shape (frequencies, sources)."""
     flux_jy, ghz, index = np.array(
