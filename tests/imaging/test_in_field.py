@@ -11,7 +11,12 @@ from scipy.constants import speed_of_light
 from contimg_resources.casa import Casa
 from contimg_resources.imaging.in_field.calibrating import calibrate_in_field
 from contimg_resources.imaging.make import _refined, load_image_result, make_image
-from contimg_resources.imaging.model import ImageRequest, InFieldCalibration, ReferenceSource
+from contimg_resources.imaging.model import (
+    ImageRequest,
+    InFieldCalibration,
+    InFieldSolution,
+    ReferenceSource,
+)
 from contimg_resources.imaging.visibilities import Block, Visibilities
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.settings import ImagingSettings
@@ -144,6 +149,10 @@ def adopted(outcome: InFieldCalibration) -> set[str]:
     return {s.kind for s in outcome.solutions if s.adopted}
 
 
+def solved(outcome: InFieldCalibration, kind: str) -> InFieldSolution:
+    return next(s for s in outcome.solutions if s.kind == kind)
+
+
 PHASES = np.cumsum(RNG.normal(0, 0.03, (N_TIMES, N_ANTENNAS)), 0) + RNG.normal(0, 0.3, N_ANTENNAS)
 AMPLITUDES = 1 + RNG.normal(0, 0.1, N_ANTENNAS)
 QUIET_JY = 0.03
@@ -156,7 +165,7 @@ def test_gains_that_move_within_the_observation_are_followed() -> None:
     # The noise of both parts, and little else.
     assert error_jy(better) < 1.1 * np.sqrt(2) * QUIET_JY
     assert adopted(outcome) == {"phases"}
-    assert outcome.solutions[1].n_intervals == N_TIMES
+    assert solved(outcome, "phases").n_intervals == N_TIMES
     assert outcome.explained[0] < 0.9 < 0.99 < outcome.explained[1]
     assert "phases in 12 intervals" in outcome.why
 
@@ -164,7 +173,7 @@ def test_gains_that_move_within_the_observation_are_followed() -> None:
 def test_solution_intervals_follow_the_noise() -> None:
     still = np.broadcast_to(PHASES[0], PHASES.shape)
     few, many = (
-        refined(observe(phase_rad=phases, noise_jy=2.0))[1].solutions[1].n_intervals
+        solved(refined(observe(phase_rad=phases, noise_jy=2.0))[1], "phases").n_intervals
         for phases in (still, PHASES + 0.3 * np.linspace(-3, 3, N_TIMES)[:, None] * np.sign(PHASES))
     )
     assert 1 <= few < many
@@ -217,7 +226,7 @@ def test_delays_of_single_antennas_are_found() -> None:
     delay_s[[5, 11]] = 4e-9, -9e-9
     better, outcome = refined(observe(delay_s=delay_s, noise_jy=QUIET_JY))
     assert "delays" in adopted(outcome)
-    assert outcome.solutions[0].rms == pytest.approx(np.sqrt((16 + 81) / 2), rel=0.02)
+    assert solved(outcome, "delays").rms == pytest.approx(np.sqrt((16 + 81) / 2), rel=0.02)
     assert error_jy(better) < 1.3 * np.sqrt(2) * QUIET_JY
 
 
@@ -272,7 +281,9 @@ def test_windows_in_rows_of_their_own_count_as_those_in_one_row() -> None:
     }
     apart = replace(block, **twice, weight=np.concatenate(both))
     one, other = refined(seen)[1], refined(replace(seen, blocks=(apart,)))[1]
-    assert one.solutions[1].improvement == pytest.approx(other.solutions[1].improvement, rel=1e-3)
+    assert solved(one, "phases").improvement == pytest.approx(
+        solved(other, "phases").improvement, rel=1e-3
+    )
     assert one.phase_rms_deg == pytest.approx(other.phase_rms_deg, rel=1e-3)
 
 

@@ -9,11 +9,15 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.constants import speed_of_light
 
 from contimg_resources.core.progress import report_progress
 from contimg_resources.imaging.beam import separation_rad
+from contimg_resources.imaging.in_field.adopting import Adopted
+from contimg_resources.imaging.in_field.hands import align_hands
+from contimg_resources.imaging.in_field.refraction import Refraction, measure_refraction
 from contimg_resources.imaging.in_field.solving import FieldGains, solve_field
-from contimg_resources.imaging.in_field.sums import field_sums
+from contimg_resources.imaging.in_field.sums import FieldSums, field_sums
 from contimg_resources.imaging.model import InFieldCalibration, InFieldSolution, ReferenceSource
 from contimg_resources.imaging.visibilities import Block, Visibilities
 from contimg_resources.instrument.primary_beam import airy_power
@@ -25,7 +29,14 @@ _SHARE = 0.9999
 _LEAST_SOURCES, _MOST_SOURCES = 40, 80
 #: Error of a source's position in a survey, of the two coordinates together: 0.8 arcsec.
 _POSITION_ERROR_RAD = float(np.radians(0.8 / 3600))
-_UNITS = {"delays": "{:.2f} ns", "phases": "{:.1f} deg", "amplitudes": "{:.3f}"}
+_UNITS = {
+    "hands": "{:.1f} deg",
+    "delays": "{:.2f} ns",
+    "phases": "{:.1f} deg",
+    "amplitudes": "{:.3f}",
+    "refraction": "{:.2f} arcsec",
+    "refraction in time": "{:.2f} arcsec",
+}
 
 
 def calibrate_in_field(
@@ -47,21 +58,43 @@ def calibrate_in_field(
     Stokes I is the mean of both parallel hands, so the gains are those that both hands of an
     antenna have in common; where their phases differ, closure errors of second order are left.
     """
+    seen, hands = align_hands(seen)
     model, apparent_jy = _brightest(seen, sources, dish_m)
     if not model:
-        return seen, InFieldCalibration(False, "no known source is in the beam")
+        return seen, _without_model("no known source is in the beam", hands)
     report_progress(f"calibrating with {len(model)} sources of the field", 0.1)
     sums = field_sums(seen, model, dish_m)
     if isinstance(sums, str):
-        return seen, InFieldCalibration(False, f"not calibrated in the field: {sums}")
+        return seen, _without_model(f"not calibrated in the field: {sums}", hands)
     squares = apparent_jy**2
     error_rad = _POSITION_ERROR_RAD * float(np.sqrt(np.sum(squares**2)) / squares.sum())
     gains = solve_field(sums, error_rad)
+    refraction = measure_refraction(seen, model, dish_m, sums, gains)
+    tried = (hands, *gains.tried, refraction.constant, refraction.varying)
+    gains = replace(gains, tried=tried)
     outcome = _outcome(gains, seen.antenna_names, len(model), float(apparent_jy.sum()))
     if not gains.any:
         return seen, outcome
-    blocks = tuple(_corrected(b, gains, sums.times_s) for b in seen.blocks)
+    gains = replace(gains, gain=gains.gain * _shifts(refraction, sums))
+    blocks = tuple(_corrected(b, gains, refraction, sums.times_s) for b in seen.blocks)
     return replace(seen, blocks=blocks), outcome
+
+
+def _shifts(refraction: Refraction, sums: FieldSums) -> NDArray[np.complex128]:
+    """Return the phases of the antennas by shifts, shape (integrations, antennas)."""
+    metres = np.einsum("tai,ti->ta", sums.antennas_m[..., :2], refraction.terms[..., 0])
+    return np.asarray(np.exp(2j * np.pi * sums.parts_hz.mean() / speed_of_light * metres))
+
+
+def _without_model(reason: str, hands: Adopted) -> InFieldCalibration:
+    why = f"the hands were aligned; {reason}" if hands.adopted else reason
+    return InFieldCalibration(hands.adopted, why, solutions=(_recorded(hands),))
+
+
+def _recorded(tried: Adopted) -> InFieldSolution:
+    return InFieldSolution(
+        tried.kind, tried.adopted, tried.n_intervals, tried.improvement, tried.rms
+    )
 
 
 def _brightest(
@@ -86,8 +119,13 @@ def _brightest(
     return tuple(sources[i] for i in kept), apparent_jy[kept]
 
 
-def _corrected(block: Block, gains: FieldGains, times_s: NDArray[np.float64]) -> Block:
-    """Divide a block by the gains; weights follow, and are zero without a signal."""
+def _corrected(
+    block: Block, gains: FieldGains, refraction: Refraction, times_s: NDArray[np.float64]
+) -> Block:
+    """Divide a block by the gains, and straighten its sky (see `refraction`).
+
+    Weights follow, and are zero without a signal.
+    """
     when = np.searchsorted(times_s, block.time_s)
     one, other = (when, block.first), (when, block.second)
     factor = (gains.gain[one] * gains.gain[other].conj()).astype(np.complex64)[:, None]
@@ -103,7 +141,9 @@ def _corrected(block: Block, gains: FieldGains, times_s: NDArray[np.float64]) ->
     lost = gains.lost[one] | gains.lost[other]
     if lost.any():
         values[lost], weight[lost] = 0, 0
-    return replace(block, values=values, weight=weight)
+    uvw_m = block.uvw_m.copy()
+    uvw_m[:, :2] += np.einsum("ri,rik->rk", block.uvw_m[:, :2], refraction.terms[when, :, 1:])
+    return replace(block, values=values, weight=weight, uvw_m=uvw_m)
 
 
 def _outcome(
@@ -136,10 +176,7 @@ def _outcome(
         n_sources=n_sources,
         apparent_jy=apparent_jy,
         explained=gains.explained,
-        solutions=tuple(
-            InFieldSolution(t.kind, t.adopted, t.n_intervals, t.improvement, t.rms)
-            for t in gains.tried
-        ),
+        solutions=tuple(_recorded(t) for t in gains.tried),
         lost=lost,
         phase_rms_deg={
             names[i]: float(np.degrees(np.sqrt(np.mean(np.angle(gains.gain[:, i]) ** 2))))

@@ -91,20 +91,18 @@ def field_sums(
     antennas_m = np.zeros((len(times_s), n_antennas, 3))
     ra_deg, dec_deg = np.array([(s.ra_deg, s.dec_deg) for s in sources]).T
     cosines = np.stack(direction_cosines(ra_deg, dec_deg, *seen.phase_center_deg))
-    spectra = [_fluxes_jy(sources, b.channels_hz) for b in seen.blocks]
     for t in range(len(times_s)):
         rows = [np.flatnonzero(k == t) for k in times]
         uvw_m = antennas.uvw_m(seen.blocks, rows)
         if uvw_m is None:
             return "its baselines aren't differences of antennas"
         antennas_m[t] = uvw_m
-        for block, some, part, flux_jy in zip(seen.blocks, rows, parts, spectra, strict=True):
+        for block, some, part in zip(seen.blocks, rows, parts, strict=True):
             if not len(some):
                 continue
-            ra0_deg, dec0_deg = seen.pointings_deg[int(block.field_ids[some[0]])]
-            away = separation_rad(ra0_deg, dec0_deg, ra_deg, dec_deg)
-            beam = airy_power(away[None, :], block.channels_hz[:, None], *dish_m)
-            model = point_source_visibilities(flux_jy * beam, cosines, uvw_m, block.channels_hz)
+            pointing = seen.pointings_deg[int(block.field_ids[some[0]])]
+            apparent_jy = apparent_fluxes_jy(sources, pointing, block.channels_hz, dish_m)
+            model = point_source_visibilities(apparent_jy, cosines, uvw_m, block.channels_hz)
             sums = _Sums(product[t], power[t], weight[t], frequency, signal[t], n_values[t])
             sums.add(block, some, part, model, seen.noise_scale)
     total = power.sum(axis=(0, 2, 3), dtype=np.float64)
@@ -157,12 +155,23 @@ class _Antennas:
         return np.asarray(found)
 
 
-def _fluxes_jy(sources: Sequence[ReferenceSource], frequencies_hz: Floats) -> Floats:
-    """Return flux densities without the beam, Jy, shape (frequencies, sources)."""
-    flux_jy, ghz, index = np.array(
-        [(s.flux_jy, s.reference_ghz, s.spectral_index) for s in sources]
-    ).T
-    return np.asarray(flux_jy * (frequencies_hz[:, None] / 1e9 / ghz) ** index)
+def apparent_fluxes_jy(
+    sources: Sequence[ReferenceSource],
+    pointing_deg: Floats,
+    frequencies_hz: Floats,
+    dish_m: tuple[float, float],
+) -> Floats:
+    """Return flux densities through the beam, Jy, shape (frequencies, sources).
+
+    `pointing_deg` is its direction, ICRS degrees; `dish_m` as in `field_sums`.
+    """
+    columns = np.array(
+        [(s.flux_jy, s.reference_ghz, s.spectral_index, s.ra_deg, s.dec_deg) for s in sources]
+    )
+    flux_jy, ghz, index, ra_deg, dec_deg = columns.T
+    away = separation_rad(*pointing_deg, ra_deg, dec_deg)
+    beam = airy_power(away[None, :], frequencies_hz[:, None], *dish_m)
+    return np.asarray(beam * flux_jy * (frequencies_hz[:, None] / 1e9 / ghz) ** index)
 
 
 @dataclass(frozen=True)
