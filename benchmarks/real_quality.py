@@ -20,10 +20,10 @@ from contimg_resources.imaging.model import Beam, ImageResult, Source
 #: Minimum S/N of the sources whose flux densities and positions are compared; and no other source
 #: with this fraction of their flux density may be within this number of beams (major axis).
 _LEAST_SNR, _COMPANION, _COMPANION_BEAMS = 20.0, 0.05, 2.0
-#: A detection belongs to a point within this many beams, and to a double within this many of its
-#: middle, whose lobes may be 30 arcsec away;
+#: A detection belongs to a point within this many beams, and to an extended source within this many
+#: plus its major axis;
 _SAME_BEAMS, _WHOLE_BEAMS = 0.5, 1.0
-#: it is false if all true sources within the latter have less than this share of it together.
+#: it is false if all true sources that it may belong to have less than this share of it together.
 _REAL_SHARE = 0.4
 #: Sources that have this many times the least possible noise should be found.
 _SHOULD_SNR = 7.0
@@ -98,19 +98,20 @@ def quality(found: Detections, ours: ImageResult, sky: TrueSky) -> Quality:
     if len(detected):
         peaks = np.array([s.peak_jy for s in found.sources])
         whole = _WHOLE_BEAMS * beam.major_arcsec
-        beside = cKDTree(where).query_ball_point(detected, whole)
-        n_false = sum(
-            apparent_jy[near].sum() < _REAL_SHARE * peak
-            for near, peak in zip(beside, peaks, strict=True)
-        )
         tree = cKDTree(detected)
+        behind_jy = np.zeros(len(detected))
+        for beside, own_jy in zip(
+            tree.query_ball_point(where, whole + sky.major_arcsec), apparent_jy, strict=True
+        ):
+            behind_jy[beside] += own_jy
+        n_false = int((behind_jy < _REAL_SHARE * peaks).sum())
         away, nearest = (np.asarray(a) for a in tree.query(where))
         n_matched = int((away[expected] < reach).sum())
         true_jy = sky.flux_at(found.frequency_hz)
         for i in np.flatnonzero(alone):
             near = [nearest[i]] if away[i] < reach else []
             if sky.extended[i]:
-                near = tree.query_ball_point(where[i], whole)
+                near = tree.query_ball_point(where[i], whole + sky.major_arcsec[i])
             parts = [found.sources[k] for k in near]
             if parts and max(p.snr for p in parts) >= _LEAST_SNR:
                 extended = bool(sky.extended[i])
@@ -120,7 +121,7 @@ def quality(found: Detections, ours: ImageResult, sky: TrueSky) -> Quality:
         thermal_jy=thermal_jy,
         confusion_jy=unseen_jy,
         n_found=len(detected),
-        n_false=int(n_false),
+        n_false=n_false,
         n_expected=int(expected.sum()),
         n_matched=n_matched,
         compared=tuple(compared),

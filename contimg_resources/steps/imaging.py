@@ -174,6 +174,8 @@ _BAND_MIDDLE_HZ = 1.4e9
 _MODEL_REACH_DEG = 4.0
 
 
+#: Surveys that list sizes without those of their beam.
+_WITHOUT_BEAM = ("nvss", "first")
 #: A catalogue's source this close to a calibrator is the calibrator.
 _SAME_SOURCE_DEG = 0.02
 
@@ -207,7 +209,14 @@ def field_model(
             its = int(np.argmin(np.where(apart_deg < _SAME_SOURCE_DEG, -some.flux_jy, 0.0)))
             places[:, its] = known.ra_deg, known.dec_deg
     some = replace(some, ra_deg=places[0], dec_deg=places[1], variable=np.zeros(len(some), bool))
-    return some.reference_sources(default_spectral_index)
+    sources = some.reference_sources(default_spectral_index)
+    if catalogue.facts.survey not in _WITHOUT_BEAM:
+        return sources
+    sizes = np.nan_to_num(np.stack([some.major_arcsec, some.minor_arcsec, some.angle_deg], axis=1))
+    return tuple(
+        replace(s, major_arcsec=float(a), minor_arcsec=float(b), angle_deg=float(c))
+        for s, (a, b, c) in zip(sources, sizes, strict=True)
+    )
 
 
 def check_image(

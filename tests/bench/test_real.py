@@ -49,7 +49,7 @@ def sky() -> TrueSky:
     east, north = np.radians(EAST / 3600), np.radians(NORTH / 3600)
     ra, dec = sky_of_sin(east, north, GRID.ra_deg, GRID.dec_deg)
     extended = np.array([False, True, False, False, False])
-    return TrueSky(ra, dec, FLUX_JY, np.full(5, -0.7), extended)
+    return TrueSky(ra, dec, FLUX_JY, np.full(5, -0.7), extended, *np.zeros((3, 5)))
 
 
 def source(east: float, north: float, flux_jy: float, snr: float = 50.0) -> Source:
@@ -100,6 +100,7 @@ def test_a_catalogue_has_the_errors_of_a_survey() -> None:
         flux_jy,
         np.full(2 * n, -0.7),
         np.zeros(2 * n, bool),
+        *np.repeat([[40.0, 30.0, 20.0]], 2 * n, axis=0).T,
     )
     listed, _ = there.listed("survey")
     bright = listed.flux_jy > 0.05
@@ -109,6 +110,8 @@ def test_a_catalogue_has_the_errors_of_a_survey() -> None:
     north = 3600 * (listed.dec_deg[bright] - there.dec_deg[:n])
     assert np.std(north) == pytest.approx(0.6, rel=0.05)
     assert np.isnan(listed.spectral_index).all()
+    assert np.std(listed.major_arcsec[bright]) == pytest.approx(2.0, rel=0.05)
+    assert np.isnan(listed.major_arcsec[~bright]).all()
 
 
 def test_a_double_within_the_survey_s_beam_is_one_source() -> None:

@@ -20,7 +20,12 @@ from contimg_resources.core.point_sources import antenna_phasors, direction_cosi
 from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.imaging.in_field.adopting import SIGNIFICANT, Adopted, groups_of, which
 from contimg_resources.imaging.in_field.solving import FieldGains
-from contimg_resources.imaging.in_field.sums import FieldSums, apparent_fluxes_jy
+from contimg_resources.imaging.in_field.sums import (
+    FieldSums,
+    apparent_fluxes_jy,
+    model_visibilities,
+    resolved,
+)
 from contimg_resources.imaging.model import ReferenceSource
 from contimg_resources.imaging.visibilities import Block, Visibilities
 
@@ -118,7 +123,7 @@ def measure_refraction(
     n_times = len(sums.times_s)
     terms = np.zeros((n_times, 2, 3))
     varying = Adopted("refraction in time", False, 0, 0.0, 0.0)
-    if len(sources) < _LEAST_SOURCES:
+    if np.count_nonzero(~resolved(sources)) < _LEAST_SOURCES:
         return Refraction(terms, Adopted("refraction", False, 0, 0.0, 0.0), varying)
     for _ in range(_PASSES):
         assumed = np.einsum("tik,sk->tsi", terms, basis)
@@ -131,6 +136,8 @@ def measure_refraction(
     )
     square = offsets.square.sum(axis=(0, 1))
     share = offsets.square.sum(axis=0).trace(axis1=2, axis2=3)
+    known = share.sum(axis=0) > 0
+    share, basis, left, square = share[:, known], basis[known], left[:, :, known], square[known]
     share /= share.sum(axis=0)
     mean = np.einsum("ts,tik,sk->si", share, terms, basis)
     constant_terms, constant = _constant(mean, left.sum(axis=(0, 1)), square, basis)
@@ -154,6 +161,8 @@ def _offsets(
     n_times, n_antennas = gains.gain.shape
     pull = np.zeros((2, n_times, len(sources), 2))
     square = np.zeros((2, n_times, len(sources), 2, 2))
+    # Their offset isn't measured.
+    wide = resolved(sources)
     for block in seen.blocks:
         when = np.searchsorted(sums.times_s, block.time_s)
         step = max(1, round(len(block.channels_hz) / _COLUMNS))
@@ -173,10 +182,12 @@ def _offsets(
             first, second = block.first[rows], block.second[rows]
             u, v = (block.uvw_m[rows, k].astype(np.float32) for k in (0, 1))
             left = np.zeros((2, n_antennas, n_antennas), np.complex64)
+            model = model_visibilities(sources, apparent_jy, moved, sums.antennas_m[t], hz)
+            values -= model[:, first, second].T
+            apparent_jy = np.where(wide, 0.0, apparent_jy)
             phasors = antenna_phasors(apparent_jy, moved, sums.antennas_m[t], hz)
             for c, phasor in enumerate(phasors):
-                known = phasor @ phasor.conj().T
-                over_noise = weights[:, c] * (values[:, c] - known[first, second])
+                over_noise = weights[:, c] * values[:, c]
                 left[0, first, second], left[1, first, second] = u * over_noise, v * over_noise
                 per_m = 2 * np.pi * hz[c] / speed_of_light
                 towards = (phasor.conj() * (left @ phasor)).sum(axis=1).imag

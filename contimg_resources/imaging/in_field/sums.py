@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.constants import speed_of_light
 
 from contimg_resources.core.point_sources import direction_cosines, point_source_visibilities
 from contimg_resources.imaging.beam import separation_rad
@@ -29,6 +30,8 @@ Integers = NDArray[np.int64]
 N_PARTS = 16
 #: Fewer parts with data can't.
 _LEAST_PARTS = 8
+#: Sources up to this size (FWHM), arcsec, are points.
+_POINT_ARCSEC = 5.0
 #: A baseline differs by less than this from the difference of its antennas' coordinates, metres.
 _SAME_M = 0.02
 
@@ -102,7 +105,7 @@ def field_sums(
                 continue
             pointing = seen.pointings_deg[int(block.field_ids[some[0]])]
             apparent_jy = apparent_fluxes_jy(sources, pointing, block.channels_hz, dish_m)
-            model = point_source_visibilities(apparent_jy, cosines, uvw_m, block.channels_hz)
+            model = model_visibilities(sources, apparent_jy, cosines, uvw_m, block.channels_hz)
             sums = _Sums(product[t], power[t], weight[t], frequency, signal[t], n_values[t])
             sums.add(block, some, part, model, seen.noise_scale)
     total = power.sum(axis=(0, 2, 3), dtype=np.float64)
@@ -172,6 +175,49 @@ def apparent_fluxes_jy(
     away = separation_rad(*pointing_deg, ra_deg, dec_deg)
     beam = airy_power(away[None, :], frequencies_hz[:, None], *dish_m)
     return np.asarray(beam * flux_jy * (frequencies_hz[:, None] / 1e9 / ghz) ** index)
+
+
+def resolved(sources: Sequence[ReferenceSource]) -> NDArray[np.bool_]:
+    """Return which sources aren't points for the array."""
+    return np.array([s.major_arcsec > _POINT_ARCSEC for s in sources])
+
+
+def model_visibilities(
+    sources: Sequence[ReferenceSource],
+    apparent_jy: Floats,
+    cosines: Floats,
+    antennas_m: Floats,
+    frequencies_hz: Floats,
+) -> Complexes:
+    """Return the visibilities of points and Gaussians, Jy, shape (frequencies, antennas, antennas).
+
+    `apparent_jy`, `cosines`, `antennas_m` and `frequencies_hz` as in
+    `contimg_resources.core.point_sources.point_source_visibilities`.
+
+    Notes
+    -----
+    A Gaussian of FWHM theta attenuates a baseline of q wavelengths along its axis by
+    ``exp(-(pi theta q)^2 / (4 ln 2))`` (Condon & Ransom 2016, Essential Radio Astronomy, A.7).
+    """
+    wide = resolved(sources)
+    model = point_source_visibilities(
+        apparent_jy[:, ~wide], cosines[:, ~wide], antennas_m, frequencies_hz
+    )
+    apart_m = (antennas_m[:, None, :2] - antennas_m[:, :2]).astype(np.float32)
+    for i in np.flatnonzero(wide):
+        angle = np.radians(sources[i].angle_deg)
+        east, north = np.sin(angle), np.cos(angle)
+        along = apart_m @ np.array([east, north], np.float32)
+        across = apart_m @ np.array([north, -east], np.float32)
+        axes = np.radians(np.array([sources[i].major_arcsec, sources[i].minor_arcsec]) / 3600)
+        squares = (np.pi**2 / (4 * np.log(2)) / speed_of_light**2) * axes**2
+        decay = np.float32(squares[0]) * along**2 + np.float32(squares[1]) * across**2
+        own = point_source_visibilities(
+            apparent_jy[:, i : i + 1], cosines[:, i : i + 1], antennas_m, frequencies_hz
+        )
+        for channel, hz in enumerate(frequencies_hz):
+            model[channel] += own[channel] * np.exp(-np.float32(hz**2) * decay)
+    return model
 
 
 @dataclass(frozen=True)
