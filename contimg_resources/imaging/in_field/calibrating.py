@@ -55,8 +55,8 @@ def calibrate_in_field(
 
     Notes
     -----
-    Stokes I is the mean of both parallel hands, so the gains are those that both hands of an
-    antenna have in common; where their phases differ, closure errors of second order are left.
+    Stokes I is the mean of both parallel hands, which are aligned first; the other gains are those
+    that both hands of an antenna have in common.
     """
     seen, hands = align_hands(seen)
     model, apparent_jy = _brightest(seen, sources, dish_m)
