@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import speed_of_light
 
+from contimg_resources.core.point_sources import direction_cosines
 from contimg_resources.core.progress import report_progress
 from contimg_resources.imaging.beam import separation_rad
 from contimg_resources.imaging.in_field.adopting import Adopted
@@ -20,7 +21,7 @@ from contimg_resources.imaging.in_field.solving import FieldGains, solve_field
 from contimg_resources.imaging.in_field.sums import FieldSums, field_sums
 from contimg_resources.imaging.model import InFieldCalibration, InFieldSolution, ReferenceSource
 from contimg_resources.imaging.visibilities import Block, Visibilities
-from contimg_resources.instrument.primary_beam import airy_power
+from contimg_resources.instrument.primary_beam import airy_power, airy_voltage
 
 #: The model has the brightest sources, which together have this share of the sum of all squared
 #: apparent flux densities; the others hardly change a gain ...
@@ -29,6 +30,10 @@ _SHARE = 0.9999
 _LEAST_SOURCES, _MOST_SOURCES = 40, 80
 #: Error of a source's position in a survey, of the two coordinates together: 0.8 arcsec.
 _POSITION_ERROR_RAD = float(np.radians(0.8 / 3600))
+#: Pointing error of an antenna along each axis, and the step with which the slope of the beam is
+#: computed, out to where it would be infinite.
+_POINTING_RAD, _STEP_RAD = float(np.radians(0.1)), 1e-4
+_SLOPE_LIMIT_RAD = float(np.radians(2.5))
 _UNITS = {
     "hands": "{:.1f} deg",
     "delays": "{:.2f} ns",
@@ -68,7 +73,7 @@ def calibrate_in_field(
         return seen, _without_model(f"not calibrated in the field: {sums}", hands)
     squares = apparent_jy**2
     error_rad = _POSITION_ERROR_RAD * float(np.sqrt(np.sum(squares**2)) / squares.sum())
-    gains = solve_field(sums, error_rad)
+    gains = solve_field(sums, error_rad, _imitated_amplitude(seen, model, apparent_jy, dish_m))
     refraction = measure_refraction(seen, model, dish_m, sums, gains)
     tried = (hands, *gains.tried, refraction.constant, refraction.varying)
     gains = replace(gains, tried=tried)
@@ -84,6 +89,34 @@ def _shifts(refraction: Refraction, sums: FieldSums) -> NDArray[np.complex128]:
     """Return the phases of the antennas by shifts, shape (integrations, antennas)."""
     metres = np.einsum("tai,ti->ta", sums.antennas_m[..., :2], refraction.terms[..., 0])
     return np.asarray(np.exp(2j * np.pi * sums.parts_hz.mean() / speed_of_light * metres))
+
+
+def _imitated_amplitude(
+    seen: Visibilities,
+    model: Sequence[ReferenceSource],
+    apparent_jy: NDArray[np.float64],
+    dish_m: tuple[float, float],
+) -> float:
+    """Return the spread of the amplitudes that pointing errors of the antennas imitate.
+
+    A pointing error changes the amplitude of a source by its scalar product with the slope of the
+    beam there. Amplitudes are the mean over the sources, weighted with squared flux densities.
+    """
+    ra, dec = np.array([(s.ra_deg, s.dec_deg) for s in model]).T
+    middle_hz = float(np.mean(seen.channels_hz))
+    weight = apparent_jy**2 / np.sum(apparent_jy**2)
+    slope = np.zeros(2)
+    for pointing in seen.pointings_deg:
+        toward = np.stack(direction_cosines(ra, dec, *pointing)[:2])
+        away = np.arcsin(np.minimum(np.hypot(*toward), 1.0))
+        inside = away < _SLOPE_LIMIT_RAD
+        near, far = (
+            np.log(np.abs(airy_voltage(away + step, middle_hz, *dish_m)))
+            for step in (-_STEP_RAD, _STEP_RAD)
+        )
+        each = np.where(inside, (far - near) / (2 * _STEP_RAD), 0.0) / np.maximum(away, 1e-9)
+        slope += (weight * each * toward).sum(axis=1) / len(seen.pointings_deg)
+    return float(_POINTING_RAD * np.hypot(*slope))
 
 
 def _without_model(reason: str, hands: Adopted) -> InFieldCalibration:

@@ -49,6 +49,8 @@ _LEAST_EXPLAINED, _LEAST_FOR_AMPLITUDES = 0.5, 0.85
 #: What the model doesn't explain, a share f of the signal, imitates gains of up to sqrt(f / N) with
 #: N antennas; gains smaller than this many times that aren't applied.
 _IMITATED = 0.35
+#: Amplitudes must exceed those that pointing errors imitate by this factor.
+_OVER_IMITATED = 1.5
 #: Delays below this many times their error, or below this, seconds, are left alone: the phase of
 #: 0.1 ns at the edge of the band is 3 deg.
 _DELAY_SIGMA, _LEAST_DELAY_S = 5.0, 0.1e-9
@@ -82,7 +84,7 @@ class FieldGains:
         return bool(self.lost.any()) or any(t.adopted for t in self.tried)
 
 
-def solve_field(sums: FieldSums, shift_error_rad: float) -> FieldGains:
+def solve_field(sums: FieldSums, shift_error_rad: float, imitated_amplitude: float) -> FieldGains:
     """Solve delays, phases and amplitudes, each where independent data improve.
 
     Parameters
@@ -91,6 +93,9 @@ def solve_field(sums: FieldSums, shift_error_rad: float) -> FieldGains:
         Sums over the visibilities.
     shift_error_rad : float
         Error of the position of the whole model, radians.
+    imitated_amplitude : float
+        Spread of the amplitudes that other errors imitate: amplitudes up to 1.5 times that aren't
+        applied.
 
     Notes
     -----
@@ -147,7 +152,7 @@ def solve_field(sums: FieldSums, shift_error_rad: float) -> FieldGains:
     imitated = _IMITATED * np.sqrt(max(0.0, 1 - after) / max(1, n_used))
     if np.radians(phases.rms) < imitated:
         phase, phases = np.ones_like(phase), replace(phases, adopted=False, n_intervals=0)
-    if spread.rms < imitated:
+    if spread.rms < max(imitated, _OVER_IMITATED * imitated_amplitude):
         amplitude, spread = np.ones_like(phase), replace(spread, adopted=False, n_intervals=0)
     return FieldGains(
         gain=phase * amplitude,
