@@ -8,12 +8,13 @@ Stokes I is their mean: two hands that differ by the phase phi leave ``cos(phi /
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.imaging.in_field.adopting import Adopted, Halves, adopt, solve_phases
+from contimg_resources.imaging.in_field.sums import put
 from contimg_resources.imaging.visibilities import Block, Visibilities
 
 Floats = NDArray[np.float64]
@@ -54,14 +55,6 @@ def align_hands(seen: Visibilities) -> tuple[Visibilities, Adopted]:
     return replace(seen, blocks=tuple(_aligned(b, phase, times_s) for b in seen.blocks)), adopted
 
 
-@dataclass(frozen=True)
-class _Sums:
-    """Sums over the columns of an integration, by half of the band and pair of antennas."""
-
-    product: Complexes  #: Weighted product of one hand and the conjugate of the other, Jy^2.
-    weight: Floats  #: Its weights: inverse variance of its real part by noise alone, 1/Jy^4.
-
-
 def _products(
     blocks: Sequence[Block], times_s: Floats, n_antennas: int, noise_scale: float
 ) -> Halves | None:
@@ -87,8 +80,8 @@ def _products(
             both = (mean + apart) * (mean - apart).conj() * per_variance
             for k in (0, 1):
                 place = k, t, b.first[rows], b.second[rows]
-                np.add.at(product, place, both[:, half == k].sum(axis=1))
-                np.add.at(weight, place, per_variance[:, half == k].sum(axis=1))
+                put(product, place, both[:, half == k].sum(axis=1))
+                put(weight, place, per_variance[:, half == k].sum(axis=1))
     total = float(weight.sum())
     power = float(product.real.sum()) / total if total > 0 else 0.0
     if power <= 0:

@@ -114,11 +114,8 @@ def measure_refraction(
     of the band. What is constant is fitted with the errors of the survey's positions, and each half
     of the sources is judged by the other.
     """
-    cosines = np.stack(
-        direction_cosines(
-            *np.array([(s.ra_deg, s.dec_deg) for s in sources]).T, *seen.phase_center_deg
-        )
-    )
+    ra_deg, dec_deg = np.array([(s.ra_deg, s.dec_deg) for s in sources]).T
+    cosines = np.stack(direction_cosines(ra_deg, dec_deg, *seen.phase_center_deg))
     basis = np.column_stack([np.ones(len(sources)), cosines[0], cosines[1]])
     n_times = len(sums.times_s)
     terms = np.zeros((n_times, 2, 3))
@@ -226,7 +223,8 @@ def _fitted(pull: Floats, square: Floats, basis: Floats) -> Floats:
     """Return the terms that fit offsets best, shape (2, 3); inputs summed over time."""
     normal = np.einsum("sij,sk,sl->ikjl", square, basis, basis).reshape(_TERMS, _TERMS)
     right = np.einsum("si,sk->ik", pull, basis).ravel()
-    return (np.linalg.pinv(normal, rcond=1e-12, hermitian=True) @ right).reshape(2, 3)
+    terms = np.linalg.pinv(normal, rcond=1e-12, hermitian=True) @ right
+    return np.asarray(terms.reshape(2, 3), np.float64)
 
 
 def _varying(offsets: _Offsets, basis: Floats, before: Adopted) -> tuple[Floats, Adopted]:
@@ -277,7 +275,7 @@ def _constant(mean: Floats, pull: Floats, square: Floats, basis: Floats) -> tupl
     scaled = basis / scale
     inverse = np.linalg.pinv(square, hermitian=True)
     offset = mean + np.einsum("sij,sj->si", inverse, pull)
-    weight = np.linalg.inv(inverse + _SURVEY_RAD**2 * np.eye(2))
+    weight: Floats = np.asarray(np.linalg.inv(inverse + _SURVEY_RAD**2 * np.eye(2)), np.float64)
     used = np.ones(len(offset), bool)
     for _ in range(_ROUNDS):
         terms = _of(offset, weight, scaled, used)

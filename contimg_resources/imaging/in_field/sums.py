@@ -175,7 +175,7 @@ def apparent_fluxes_jy(
         [(s.flux_jy, s.reference_ghz, s.spectral_index, s.ra_deg, s.dec_deg) for s in sources]
     )
     flux_jy, ghz, index, ra_deg, dec_deg = columns.T
-    away = separation_rad(*pointing_deg, ra_deg, dec_deg)
+    away = separation_rad(pointing_deg[0], pointing_deg[1], ra_deg, dec_deg)
     beam = airy_power(away[None, :], frequencies_hz[:, None], *dish_m)
     return np.asarray(beam * flux_jy * (frequencies_hz[:, None] / 1e9 / ghz) ** index)
 
@@ -208,7 +208,7 @@ def model_visibilities(
         apparent_jy[:, ~wide], cosines[:, ~wide], antennas_m, frequencies_hz
     )
     apart_m = (antennas_m[:, None, :2] - antennas_m[:, :2]).astype(np.float32)
-    for i in np.flatnonzero(wide):
+    for i in np.flatnonzero(wide).tolist():
         angle = np.radians(sources[i].angle_deg)
         east, north = np.sin(angle), np.cos(angle)
         along = apart_m @ np.array([east, north], np.float32)
@@ -254,9 +254,9 @@ class _Sums:
         weighted = per_variance * expected.conj()
         square = (weighted * expected).real
         places = part[starts][:, None], first, second
-        _put(self.product, places, np.add.reduceat(data * weighted, starts))
-        _put(self.power, places, np.add.reduceat(square, starts))
-        _put(self.weight, places[1:], per_variance.sum(axis=0))
+        put(self.product, places, np.add.reduceat(data * weighted, starts))
+        put(self.power, places, np.add.reduceat(square, starts))
+        put(self.weight, places[1:], per_variance.sum(axis=0))
         by_column = square.sum(axis=1, dtype=np.float64) * block.channels_hz
         self.frequency[part[starts]] += np.add.reduceat(by_column, starts)
         n_values = np.count_nonzero(per_variance, axis=0)
@@ -267,7 +267,7 @@ class _Sums:
             self.n_values[:] += np.bincount(antennas, n_values, len(self.signal))
 
 
-def _put(sums: NDArray[Any], places: tuple[Any, ...], values: NDArray[Any]) -> None:
+def put(sums: NDArray[Any], places: tuple[Any, ...], values: NDArray[Any]) -> None:
     """Add values at the places of antenna pairs, the last two, which may be repeated."""
     n = sums.shape[-1]
     pairs = places[-2].astype(np.int64) * n + places[-1]
