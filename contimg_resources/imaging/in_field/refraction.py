@@ -34,7 +34,7 @@ Bools = NDArray[np.bool_]
 
 _ARCSEC_RAD = float(np.radians(1 / 3600))
 #: Number of columns of a block that are used, about: more aren't worth their time.
-_COLUMNS = 32
+_COLUMNS = 24
 #: Offsets are measured again after correcting for the first ones, because the phase of long
 #: baselines isn't small.
 _PASSES = 2
