@@ -21,6 +21,7 @@ from contimg_resources.calibration.apply.calibrated_ms import write_calibrated_m
 from contimg_resources.calibration.apply.model import ApplyRequest
 from contimg_resources.calibration.flagging.rfi import flag_interference
 from contimg_resources.casa import Casa, Progress
+from contimg_resources.core.errors import ContimgError
 from contimg_resources.core.statistics import LocalNoise, inner_half, mad_rms
 from contimg_resources.imaging.model import Beam, ImageGrid, ImageResult
 from contimg_resources.imaging.reliability import real_sources
@@ -165,7 +166,11 @@ def through_chains(
             )
         if 0 < number <= n_plain:
             progress(f"{night.name}: {ms.name} through the plain chain", None)
-            plain = _plain(workshop, calibrated, ms, ours, progress)
+            try:
+                plain = _plain(workshop, calibrated, ms, ours, progress)
+            except ContimgError as error:
+                progress(f"{night.name}: {ms.name}: the plain chain failed: {error}", None)
+                continue
             for chain, images in ((TCLEAN, plain.tclean), (WSCLEAN, plain.wsclean)):
                 if images is not None:
                     seconds = plain.before_s + images.seconds

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import cKDTree
+from scipy.special import ndtr
 
 from benchmarks.real_sky import TrueSky
 from contimg_resources.core.arrays import Bools, Floats
@@ -20,13 +21,14 @@ from contimg_resources.imaging.model import Beam, ImageResult, Source
 #: Minimum S/N of the sources whose flux densities and positions are compared; and no other source
 #: with this fraction of their flux density may be within this number of beams (major axis).
 _LEAST_SNR, _COMPANION, _COMPANION_BEAMS = 20.0, 0.05, 2.0
-#: A detection belongs to a point within this many beams, and to a double within this many of its
-#: middle, whose lobes may be 30 arcsec away;
+#: A detection belongs to a point within this many beams, and to an extended source within this many
+#: plus its major axis;
 _SAME_BEAMS, _WHOLE_BEAMS = 0.5, 1.0
-#: it is false if all true sources within the latter have less than this share of it together.
+#: it is false if all true sources that it may belong to have less than this share of it together.
 _REAL_SHARE = 0.4
-#: Sources that have this many times the least possible noise should be found.
-_SHOULD_SNR = 7.0
+#: Sources that have this many times the least possible noise should be found; those are found that
+#: have this many times the noise.
+_SHOULD_SNR, _FOUND_SNR = 7.0, 6.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Compared:
     ratio: float  #: Measured over true flux density.
     error: float  #: Its error by noise alone.
     offset_arcsec: float  #: Distance between measured and true position, arcsec.
+    least_arcsec: float  #: Median distance by noise alone, arcsec.
     extended: bool  #: Whether it is no point: then the ratio is that of integrated flux densities.
 
 
@@ -60,6 +63,8 @@ class Quality:
     n_false: int  #: Number of detections without a true source.
     n_expected: int  #: Number of isolated points above 7 times the least possible noise.
     n_matched: int  #: Number of these that were found.
+    #: Number of these that would be found, in the mean, with the least possible noise.
+    n_possible: float
     compared: tuple[Compared, ...]  #: Bright, isolated sources.
 
     @property
@@ -92,37 +97,40 @@ def quality(found: Detections, ours: ImageResult, sky: TrueSky) -> Quality:
     detected = _plane(ours, *(np.array([getattr(s, n) for s in found.sources]) for n in _RADEC))
     reach = _SAME_BEAMS * beam.major_arcsec
     expected = alone & ~sky.extended
-    expected &= apparent_jy >= _SHOULD_SNR * np.hypot(thermal_jy, unseen_jy)
+    least_jy = np.hypot(thermal_jy, unseen_jy)
+    expected &= apparent_jy >= _SHOULD_SNR * least_jy
     compared: list[Compared] = []
     n_false, n_matched = 0, 0
     if len(detected):
         peaks = np.array([s.peak_jy for s in found.sources])
         whole = _WHOLE_BEAMS * beam.major_arcsec
-        beside = cKDTree(where).query_ball_point(detected, whole)
-        n_false = sum(
-            apparent_jy[near].sum() < _REAL_SHARE * peak
-            for near, peak in zip(beside, peaks, strict=True)
-        )
         tree = cKDTree(detected)
+        behind_jy = np.zeros(len(detected))
+        for beside, own_jy in zip(
+            tree.query_ball_point(where, whole + sky.major_arcsec), apparent_jy, strict=True
+        ):
+            behind_jy[beside] += own_jy
+        n_false = int((behind_jy < _REAL_SHARE * peaks).sum())
         away, nearest = (np.asarray(a) for a in tree.query(where))
         n_matched = int((away[expected] < reach).sum())
         true_jy = sky.flux_at(found.frequency_hz)
         for i in np.flatnonzero(alone):
             near = [nearest[i]] if away[i] < reach else []
             if sky.extended[i]:
-                near = tree.query_ball_point(where[i], whole)
+                near = tree.query_ball_point(where[i], whole + sky.major_arcsec[i])
             parts = [found.sources[k] for k in near]
             if parts and max(p.snr for p in parts) >= _LEAST_SNR:
                 extended = bool(sky.extended[i])
-                compared.append(_compared(parts, true_jy[i], away[i], extended=extended))
+                compared.append(_compared(parts, true_jy[i], away[i], beam, extended=extended))
     return Quality(
         rms_jy=found.rms_jy,
         thermal_jy=thermal_jy,
         confusion_jy=unseen_jy,
         n_found=len(detected),
-        n_false=int(n_false),
+        n_false=n_false,
         n_expected=int(expected.sum()),
         n_matched=n_matched,
+        n_possible=float(ndtr(apparent_jy[expected] / least_jy - _FOUND_SNR).sum()),
         compared=tuple(compared),
     )
 
@@ -149,11 +157,22 @@ def _alone(where: Floats, apparent_jy: Floats, reach: float) -> Bools:
 
 
 def _compared(
-    parts: Sequence[Source], true_jy: float, away_arcsec: float, *, extended: bool
+    parts: Sequence[Source], true_jy: float, away_arcsec: float, beam: Beam, *, extended: bool
 ) -> Compared:
+    """Compare a source; noise moves it by the beam's width over 2.35 S/N along each axis.
+
+    See Condon (1997), PASP 109, 166. The median distance is 1.18 times that.
+    """
     flux_jy = sum(p.integrated_jy for p in parts) if extended else parts[0].flux_jy
     error_jy = np.sqrt(sum(p.flux_error_jy**2 for p in parts))
-    return Compared(flux_jy / true_jy, float(error_jy / true_jy), float(away_arcsec), extended)
+    least_arcsec = 0.5 * np.sqrt(beam.major_arcsec * beam.minor_arcsec) / parts[0].snr
+    return Compared(
+        flux_jy / true_jy,
+        float(error_jy / true_jy),
+        float(away_arcsec),
+        float(least_arcsec),
+        extended,
+    )
 
 
 def scatter(compared: Sequence[Compared]) -> float:

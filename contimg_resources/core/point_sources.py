@@ -4,6 +4,8 @@ Belongs here: the measurement equation of point sources, shared by simulation an
 Doesn't: the choice of sources, and the primary beam.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from contimg_resources.core.arrays import Complexes, Floats
@@ -70,14 +72,38 @@ def point_source_visibilities(
     exponential is a product of one factor per antenna, so that a channel is the product of one
     matrix and its adjoint, of which half is computed (BLAS's ``cherk``).
     """
-    # Imported here, so that not every run waits for them.
-    from scipy.constants import speed_of_light
+    # Imported here, so that not every run waits for it.
     from scipy.linalg.blas import cherk
 
     n_antennas = len(antenna_uvw_m)
     seen = np.zeros((frequencies_hz.size, n_antennas, n_antennas), np.complex64)
     if not cosines.size:
         return seen
+    phasors = antenna_phasors(
+        apparent_jy, cosines, antenna_uvw_m, frequencies_hz, voltage, extra_turns
+    )
+    for channel, phasor in enumerate(phasors):
+        seen[channel] = cherk(1.0, phasor)
+    first, second = np.triu_indices(n_antennas, 1)
+    seen[:, second, first] = seen[:, first, second].conj()
+    return seen
+
+
+def antenna_phasors(
+    apparent_jy: Floats,
+    cosines: Floats,
+    antenna_uvw_m: Floats,
+    frequencies_hz: Floats,
+    voltage: Floats | None = None,
+    extra_turns: Floats | None = None,
+) -> Iterator[Complexes]:
+    """Yield each channel's factors of the antennas, shape (antennas, sources), in one array.
+
+    The product of one antenna's factor with the conjugate of another's is the visibility of the
+    source, see `point_source_visibilities`, which has the same parameters.
+    """
+    from scipy.constants import speed_of_light
+
     if (apparent_jy < 0).any():
         raise ValueError("a source's flux density is negative")
     root_jy = np.sqrt(apparent_jy).astype(np.float32)
@@ -97,7 +123,4 @@ def point_source_visibilities(
         phasor *= root_jy[channel]
         if voltage is not None:
             phasor *= voltage[channel]
-        seen[channel] = cherk(1.0, phasor)
-    first, second = np.triu_indices(n_antennas, 1)
-    seen[:, second, first] = seen[:, first, second].conj()
-    return seen
+        yield phasor

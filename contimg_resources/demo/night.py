@@ -7,7 +7,7 @@ Doesn't: starting the platform, printing.
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
 from contimg_resources.core.keys import KEY_RESOLUTION_DAYS
@@ -128,7 +128,9 @@ def _row(
     image = load_image_result(summary.parent, summary.name.removesuffix(".json"))
     truth = Truth.load(incoming / f"{name}.ms")
     known = [
-        ReferenceSource(**{f.name: getattr(s, f.name) for f in fields(ReferenceSource)})
+        ReferenceSource(
+            **{f.name: getattr(s, f.name) for f in fields(ReferenceSource) if f.default is MISSING}
+        )
         for s in truth.sources
     ]
     applied = made[ArtefactKind.CALIBRATED_MS]

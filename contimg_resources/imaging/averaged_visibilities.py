@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from contimg_resources.imaging.visibilities import Block, Visibilities
 
 #: Directory inside the calibrated MS.
 NAME = "CONTIMG_AVERAGED"
-_FORMAT = 2
+_FORMAT = 3
 
 
 def calibrate_for_imaging(request: ApplyRequest) -> ApplyResult:
@@ -142,9 +142,12 @@ def _write(ms: Path, seen: Visibilities, half_rad: float) -> None:
     for number, block in enumerate(seen.blocks):
         for field in fields(Block):
             file = place / f"{field.name}{number}.npy"
+            value = getattr(block, field.name)
+            if value is None:
+                file.unlink(missing_ok=True)
             # The large arrays were created there.
-            if not file.exists():
-                np.save(file, getattr(block, field.name))
+            elif not file.exists():
+                np.save(file, value)
     about: dict[str, Any] = {
         "format": _FORMAT,
         "half_width_rad": half_rad,
@@ -168,7 +171,13 @@ def _read(layout: Layout, half_rad: float) -> Visibilities | None:
         if about["half_width_rad"] < half_rad * (1 - 1e-6):
             return None
         blocks = tuple(
-            Block(**{f.name: _loaded(place / f"{f.name}{n}.npy") for f in fields(Block)})
+            Block(
+                **{
+                    f.name: _loaded(place / f"{f.name}{n}.npy")
+                    for f in fields(Block)
+                    if f.default is MISSING or (place / f"{f.name}{n}.npy").exists()
+                }
+            )
             for n in range(about["n_blocks"])
         )
         return Visibilities(

@@ -131,6 +131,7 @@ def average(
     parts: Integers,
     columns: Integers,
     values: NDArray[np.complex64],
+    unlike: NDArray[np.complex64],
     weights: Singles,
     sums: Floats,
     not_finite: Integers,
@@ -159,6 +160,8 @@ def average(
         See `Averaging`.
     values : ndarray of complex64, shape (n_rows, n_columns)
         Output: Stokes I, Jy.
+    unlike : ndarray of complex64, same shape
+        Output: half the difference of two hands, Jy.
     weights : ndarray of float32, same shape
         Output: its weight.
     sums : ndarray, shape (n_all, 2)
@@ -176,6 +179,7 @@ def average(
         mean, square = _weight_of_i(weight[row, 0], hands)
         for part in range(n_parts):
             sum_weight, sum_real, sum_imag, sum_square = 0.0, 0.0, 0.0, 0.0
+            apart_real, apart_imag = 0.0, 0.0
             for i in range(part * n_channels // n_parts, (part + 1) * n_channels // n_parts):
                 if by_channel:
                     mean, square = _weight_of_i(weight[row, channels[i]], hands)
@@ -195,10 +199,15 @@ def average(
                 sum_real += mean * real
                 sum_imag += mean * imag
                 sum_square += square
+                if n_hands == 2:
+                    apart = data[row, channels[i], hands[0]] - data[row, channels[i], hands[1]]
+                    apart_real += mean * apart.real
+                    apart_imag += mean * apart.imag
             if sum_weight > 0:
                 column = columns[setup[row], part]
                 value = complex(sum_real, sum_imag) / (sum_weight * n_hands)
                 values[rows[row], column] = value
+                unlike[rows[row], column] = complex(apart_real, apart_imag) / (2 * sum_weight)
                 weights[rows[row], column] = sum_weight
                 sums[row, 0] += sum_square
                 sums[row, 1] += sum_weight

@@ -135,6 +135,7 @@ class Gathering:
             self._place[plan.rows] = np.arange(len(plan.rows))
         shapes = [(len(plan.rows), len(plan.columns_hz)) for plan in self._plans]
         self._values = [make(f"values{n}", s, np.complex64) for n, s in enumerate(shapes)]
+        self._unlike = [make(f"unlike{n}", s, np.complex64) for n, s in enumerate(shapes)]
         self._weight = [make(f"weight{n}", s, np.float32) for n, s in enumerate(shapes)]
         self._spread = np.zeros((len(moments.uvw_m), 2))
         self._first_s, self._last_s = np.inf, -np.inf
@@ -161,6 +162,7 @@ class Gathering:
                 plan.parts,
                 plan.columns,
                 self._values[number],
+                self._unlike[number],
                 self._weight[number],
                 sums,
                 not_finite,
@@ -220,14 +222,15 @@ class Gathering:
                     field_ids=self.moments.field_ids[plan.rows],
                     channels_hz=plan.columns_hz,
                     values=values,
+                    unlike=unlike if all(len(s.hands) == 2 for s in layout.setups) else None,
                     weight=weight,
                     variance=variance[plan.rows],
                     first=self.moments.first[plan.rows],
                     second=self.moments.second[plan.rows],
                     time_s=self.moments.time_s[plan.rows],
                 )
-                for plan, values, weight in zip(
-                    self._plans, self._values, self._weight, strict=True
+                for plan, values, unlike, weight in zip(
+                    self._plans, self._values, self._unlike, self._weight, strict=True
                 )
             ),
             bandwidth_hz=float(np.ptp(edges_hz)),

@@ -26,6 +26,11 @@ class ReferenceSource:
     flux_jy: float  #: Flux density at `reference_ghz`, Jy.
     reference_ghz: float  #: Reference frequency, GHz.
     spectral_index: float  #: ``S ~ nu^spectral_index``.
+    #: `major_arcsec`, `minor_arcsec`, `angle_deg`: Axes (FWHM) of a Gaussian without the survey's
+    #: beam, and position angle of the major one (north through east); 0: a point.
+    major_arcsec: float = 0.0
+    minor_arcsec: float = 0.0
+    angle_deg: float = 0.0
 
     def flux_at(self, frequency_hz: float) -> float:
         """Return the flux density at a frequency (Hz), Jy."""

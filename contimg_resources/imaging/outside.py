@@ -15,15 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import speed_of_light
 
-from contimg_resources.core.point_sources import direction_cosines, point_source_visibilities
+from contimg_resources.core.point_sources import direction_cosines
 from contimg_resources.core.progress import report_progress
 from contimg_resources.core.smearing import smeared
-from contimg_resources.imaging.beam import separation_rad
-from contimg_resources.imaging.in_field.sums import antennas_uvw_m
+from contimg_resources.imaging.in_field.sums import (
+    antennas_uvw_m,
+    apparent_fluxes_jy,
+    model_visibilities,
+)
 from contimg_resources.imaging.model import OutsideSource, OutsideSources, ReferenceSource
 from contimg_resources.imaging.visibilities import Block, Visibilities
 from contimg_resources.instrument.dsa110 import INTEGRATION_S, LATITUDE_DEG
-from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.bright_sky import Outlier, outliers_above, seen_of_disc
 from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.observations.flux_model import FluxModel
@@ -197,10 +199,9 @@ class _Work:
                 if not len(some):
                     continue
                 pointing = self.seen.pointings_deg[int(block.field_ids[some[0]])]
-                away = separation_rad(float(pointing[0]), float(pointing[1]), ra, dec)
-                beam = airy_power(away[None, :], block.channels_hz[:, None], *dish_m)
-                flux_jy = np.array([[s.flux_at(f) for s in field] for f in block.channels_hz])
-                model = point_source_visibilities(flux_jy * beam, cosines, uvw_m, block.channels_hz)
+                hz = block.channels_hz
+                apparent_jy = apparent_fluxes_jy(field, pointing, hz, dish_m)
+                model = model_visibilities(field, apparent_jy, cosines, uvw_m, hz)
                 values[some] -= model[:, block.first[some], block.second[some]].T
         return ""
 

@@ -35,6 +35,9 @@ class Block:
     first: NDArray[np.int16]
     second: NDArray[np.int16]
     time_s: Floats  #: Middle of the integration, MJD in seconds. Shape (n_rows,).
+    #: Half the difference of both parallel hands, Jy, of the shape of `values`; None: there is one
+    #: hand, or the hands are aligned already.
+    unlike: NDArray[np.complex64] | None = None
 
 
 @dataclass(frozen=True)

@@ -231,7 +231,7 @@ class ImagingSettings(Section):
         None, gt=0, description="Pixel size; None: a third of the synthesized beam's minor axis."
     )
     robust: float = Field(0.5, ge=-2, le=2, description="Briggs robust parameter.")
-    niter: int = Field(10_000, ge=0, description="Maximum number of CLEAN iterations.")
+    niter: int = Field(30_000, ge=0, description="Maximum number of CLEAN iterations.")
     threshold_sigma: float = Field(
         4.0, gt=0, description="CLEAN stops at this many times the expected or measured noise."
     )
@@ -252,9 +252,10 @@ class ImagingSettings(Section):
     in_field: bool = Field(
         True,
         description="Whether each observation is calibrated once more, by the reference "
-        "catalogue's sources in its own field (engine `fast`): delays, phases and amplitudes of "
-        "each antenna, applied only where data improve that the solution wasn't made from. Flux "
-        "densities keep the scale of the caltable set.",
+        "catalogue's sources in its own field (engine `fast`): phases between the hands, delays, "
+        "phases and amplitudes of each antenna, and refraction, each applied only where data "
+        "improve that the solution wasn't made from. Flux densities keep the scale of the caltable "
+        "set.",
     )
     outside: bool = Field(
         True,

@@ -197,6 +197,8 @@ _MODEL_REACH_DEG = 4.0
 _OUTSIDE_DEG, _OUTSIDE_JY = 12.0, 1.0
 
 
+#: Surveys that list sizes without those of their beam.
+_WITHOUT_BEAM = ("nvss", "first")
 #: A catalogue's source this close to a calibrator is the calibrator.
 _SAME_SOURCE_DEG = 0.02
 
@@ -210,8 +212,9 @@ def field_model(
     """Return the catalogue's sources for in-field calibration, those that vary included.
 
     These are the sources that reach 2 mJy through the beam of a DSA-110 dish at some time in the
-    observation. Calibrators have the positions of their own list: the phases of a field follow the
-    positions of its brightest sources, and those of a survey are off by half an arcsecond.
+    observation. Calibrators are points at the positions of their own list: the phases of a field
+    follow the positions of its brightest sources, and those of a survey are off by half an
+    arcsecond. Others have the sizes that a survey lists without those of its beam.
     """
     if not observation.fields:
         return ()
@@ -224,13 +227,20 @@ def field_model(
     apparent_jy = apparent_jy * airy_power(np.radians(away), _BAND_MIDDLE_HZ)
     some = near.select((away < _MODEL_REACH_DEG) & (apparent_jy > _FAINTEST_MODEL_JY))
     places = np.stack([some.ra_deg, some.dec_deg])
+    sizes = np.nan_to_num(np.stack([some.major_arcsec, some.minor_arcsec, some.angle_deg], axis=1))
+    if catalogue.facts.survey not in _WITHOUT_BEAM:
+        sizes[:] = 0.0
     for known in calibrators:
         apart_deg = separation_deg(some.ra_deg, some.dec_deg, known.ra_deg, known.dec_deg)
         if len(some) and apart_deg.min() < _SAME_SOURCE_DEG:
             its = int(np.argmin(np.where(apart_deg < _SAME_SOURCE_DEG, -some.flux_jy, 0.0)))
-            places[:, its] = known.ra_deg, known.dec_deg
+            places[:, its], sizes[its] = (known.ra_deg, known.dec_deg), 0.0
     some = replace(some, ra_deg=places[0], dec_deg=places[1], variable=np.zeros(len(some), bool))
-    return some.reference_sources(default_spectral_index)
+    sources = some.reference_sources(default_spectral_index)
+    return tuple(
+        replace(s, major_arcsec=float(a), minor_arcsec=float(b), angle_deg=float(c))
+        for s, (a, b, c) in zip(sources, sizes, strict=True)
+    )
 
 
 def outside_model(

@@ -49,7 +49,7 @@ def sky() -> TrueSky:
     east, north = np.radians(EAST / 3600), np.radians(NORTH / 3600)
     ra, dec = sky_of_sin(east, north, GRID.ra_deg, GRID.dec_deg)
     extended = np.array([False, True, False, False, False])
-    return TrueSky(ra, dec, FLUX_JY, np.full(5, -0.7), extended)
+    return TrueSky(ra, dec, FLUX_JY, np.full(5, -0.7), extended, *np.zeros((3, 5)))
 
 
 def source(east: float, north: float, flux_jy: float, snr: float = 50.0) -> Source:
@@ -79,6 +79,12 @@ def test_detections_are_compared_with_the_sky_through_the_beam(image: ImageResul
     assert double.extended
     assert double.ratio == pytest.approx(1.1)
     assert its.rms_ratio == pytest.approx(2e-3 / np.hypot(1e-3, its.confusion_jy))
+    # Noise of a fiftieth moves a source by a hundredth of the beam.
+    assert point.least_arcsec == pytest.approx(0.01 * np.sqrt(60 * 40))
+    # One of the two has 7.58 times the least possible noise: noise hides it in 6 of 100.
+    assert its.n_possible == pytest.approx(1.943, abs=1e-3)
+    wide = replace(sky(), major_arcsec=np.full(5, 2000.0))
+    assert quality(Detections(2e-3, BEAM, HZ, found), image, wide).n_false == 0
     nothing = quality(Detections(2e-3, BEAM, HZ, ()), image, sky())
     assert (nothing.n_found, nothing.n_matched, nothing.n_expected) == (0, 0, 2)
 
@@ -86,8 +92,10 @@ def test_detections_are_compared_with_the_sky_through_the_beam(image: ImageResul
 def test_scatter_is_what_noise_does_not_explain() -> None:
     rng = np.random.default_rng(1)
     ratios = 1 + rng.normal(0, 0.05, 4000)
-    assert scatter([Compared(r, 0.03, 0.0, False) for r in ratios]) == pytest.approx(0.04, rel=0.1)
-    assert scatter([Compared(r, 0.2, 0.0, False) for r in ratios]) == 0
+    assert scatter([Compared(r, 0.03, 0.0, 0.0, False) for r in ratios]) == pytest.approx(
+        0.04, rel=0.1
+    )
+    assert scatter([Compared(r, 0.2, 0.0, 0.0, False) for r in ratios]) == 0
 
 
 def test_a_catalogue_has_the_errors_of_a_survey() -> None:
@@ -100,6 +108,7 @@ def test_a_catalogue_has_the_errors_of_a_survey() -> None:
         flux_jy,
         np.full(2 * n, -0.7),
         np.zeros(2 * n, bool),
+        *np.repeat([[40.0, 30.0, 20.0]], 2 * n, axis=0).T,
     )
     listed, _ = there.listed("survey")
     bright = listed.flux_jy > 0.05
@@ -109,6 +118,8 @@ def test_a_catalogue_has_the_errors_of_a_survey() -> None:
     north = 3600 * (listed.dec_deg[bright] - there.dec_deg[:n])
     assert np.std(north) == pytest.approx(0.6, rel=0.05)
     assert np.isnan(listed.spectral_index).all()
+    assert np.std(listed.major_arcsec[bright]) == pytest.approx(2.0, rel=0.05)
+    assert np.isnan(listed.major_arcsec[~bright]).all()
 
 
 def test_a_double_within_the_survey_s_beam_is_one_source() -> None:
@@ -121,6 +132,7 @@ def test_a_double_within_the_survey_s_beam_is_one_source() -> None:
     assert sky.dec_deg == pytest.approx([33.005, 34.0, 34.02])
     assert sky.flux_jy == pytest.approx([0.2, 0.1, 0.1])
     assert list(sky.extended) == [True, False, False]
+    assert sky.major_arcsec == pytest.approx([1.177 * 36, 0.0, 0.0], rel=1e-3)
 
 
 def test_a_given_night_needs_its_truth_and_a_target(tmp_path: Path) -> None:
@@ -140,8 +152,8 @@ def test_a_given_night_needs_its_truth_and_a_target(tmp_path: Path) -> None:
 
 
 GOOD = Quality(
-    *(0.6e-3, 0.5e-3, 0.2e-3, 300, 2, 100, 97),
-    compared=(Compared(1.004, 0.02, 0.3, False), Compared(0.97, 0.02, 0.4, True)),
+    *(0.6e-3, 0.5e-3, 0.2e-3, 300, 2, 100, 97, 99.0),
+    compared=(Compared(1.004, 0.02, 0.3, 0.2, False), Compared(0.97, 0.02, 0.4, 0.2, True)),
 )
 OBSERVED = (
     Observed("hard", "2025-10-06T08:28:42.ms", True, WITH, 20.0, replace(GOOD, rms_jy=9.0), "why"),
@@ -159,6 +171,9 @@ def test_goals_are_those_of_targets_and_a_missed_one_is_marked() -> None:
         "at least 8 times faster than applycal, flagdata, tclean"
     }
     assert rows["at most 1 in 100 false above 6 sigma"] == ("0.7 %", "yes")
+    # What noise allows is beside it.
+    assert rows["astrometry: 0.5 arcsec in the median"][0] == "0.30 arcsec (by noise alone 0.20)"
+    assert "99.0 %" in rows["95 % complete at 7 sigma"][0]
     assert [row[1] for row in summary_rows(report)] == [WITHOUT, WITH, TCLEAN]
 
 

@@ -10,8 +10,14 @@ from scipy.constants import speed_of_light
 
 from contimg_resources.casa import Casa
 from contimg_resources.imaging.in_field.calibrating import calibrate_in_field
+from contimg_resources.imaging.in_field.sums import model_visibilities
 from contimg_resources.imaging.make import _refined, load_image_result, make_image
-from contimg_resources.imaging.model import ImageRequest, InFieldCalibration, ReferenceSource
+from contimg_resources.imaging.model import (
+    ImageRequest,
+    InFieldCalibration,
+    InFieldSolution,
+    ReferenceSource,
+)
 from contimg_resources.imaging.visibilities import Block, Visibilities
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.settings import ImagingSettings
@@ -51,6 +57,8 @@ def observe(
     phase_rad: Any = 0.0,
     amplitude: Any = 1.0,
     delay_s: Any = 0.0,
+    between_hands_rad: Any = None,
+    refraction: Any = 0.0,
     noise_jy: float = NOISE_JY,
     seed: int = 1,
 ) -> Visibilities:
@@ -60,7 +68,8 @@ def observe(
     phases, amplitudes, delays_s = (
         np.broadcast_to(g, (N_TIMES, N_ANTENNAS)) for g in (phase_rad, amplitude, delay_s)
     )
-    values, uvw = [], []
+    moved = np.broadcast_to(refraction, (N_TIMES, 2, 3))
+    values, unlike, uvw = [], [], []
     for t in range(N_TIMES):
         turn = np.radians((t - N_TIMES / 2) * 0.05)
         u = ENU[:, 0] * np.cos(turn) - ENU[:, 1] * 0.9 * np.sin(turn)
@@ -74,6 +83,8 @@ def observe(
                 np.cos(dec) * np.sin(ra),
                 np.sin(dec - dec0) + np.cos(dec) * np.sin(dec0) * (1 - np.cos(ra)),
             )
+            shift = moved[t] @ [1.0, east, north]
+            east, north = east + shift[0], north + shift[1]
             depth = np.sqrt(1 - east**2 - north**2) - 1
             to = np.radians(pointings[t])
             away = np.arccos(
@@ -86,6 +97,11 @@ def observe(
         turns = delays_s[t][:, None] * (HZ - 1.4e9)
         g = (amplitudes[t] * np.exp(1j * phases[t]))[:, None] * np.exp(2j * np.pi * turns)
         total *= g[first] * g[second].conj()
+        if between_hands_rad is not None:
+            half = 0.5 * (between_hands_rad[first] - between_hands_rad[second])[:, None]
+            noise = rng.normal(0, noise_jy, (2, *total.shape))
+            unlike.append(1j * np.sin(half) * total + noise[0] + 1j * noise[1])
+            total *= np.cos(half)
         total += noise_jy * (rng.normal(size=total.shape) + 1j * rng.normal(size=total.shape))
         values.append(total)
         uvw.append(baseline)
@@ -101,6 +117,7 @@ def observe(
         first=np.tile(first, N_TIMES).astype(np.int16),
         second=np.tile(second, N_TIMES).astype(np.int16),
         time_s=np.repeat(5.2e9 + 12.9 * np.arange(N_TIMES), rows),
+        unlike=np.concatenate(unlike).astype(np.complex64) if unlike else None,
     )
     return Visibilities(
         blocks=(block,),
@@ -144,6 +161,10 @@ def adopted(outcome: InFieldCalibration) -> set[str]:
     return {s.kind for s in outcome.solutions if s.adopted}
 
 
+def solved(outcome: InFieldCalibration, kind: str) -> InFieldSolution:
+    return next(s for s in outcome.solutions if s.kind == kind)
+
+
 PHASES = np.cumsum(RNG.normal(0, 0.03, (N_TIMES, N_ANTENNAS)), 0) + RNG.normal(0, 0.3, N_ANTENNAS)
 AMPLITUDES = 1 + RNG.normal(0, 0.1, N_ANTENNAS)
 QUIET_JY = 0.03
@@ -156,7 +177,7 @@ def test_gains_that_move_within_the_observation_are_followed() -> None:
     # The noise of both parts, and little else.
     assert error_jy(better) < 1.1 * np.sqrt(2) * QUIET_JY
     assert adopted(outcome) == {"phases"}
-    assert outcome.solutions[1].n_intervals == N_TIMES
+    assert solved(outcome, "phases").n_intervals == N_TIMES
     assert outcome.explained[0] < 0.9 < 0.99 < outcome.explained[1]
     assert "phases in 12 intervals" in outcome.why
 
@@ -164,7 +185,7 @@ def test_gains_that_move_within_the_observation_are_followed() -> None:
 def test_solution_intervals_follow_the_noise() -> None:
     still = np.broadcast_to(PHASES[0], PHASES.shape)
     few, many = (
-        refined(observe(phase_rad=phases, noise_jy=2.0))[1].solutions[1].n_intervals
+        solved(refined(observe(phase_rad=phases, noise_jy=2.0))[1], "phases").n_intervals
         for phases in (still, PHASES + 0.3 * np.linspace(-3, 3, N_TIMES)[:, None] * np.sign(PHASES))
     )
     assert 1 <= few < many
@@ -217,7 +238,7 @@ def test_delays_of_single_antennas_are_found() -> None:
     delay_s[[5, 11]] = 4e-9, -9e-9
     better, outcome = refined(observe(delay_s=delay_s, noise_jy=QUIET_JY))
     assert "delays" in adopted(outcome)
-    assert outcome.solutions[0].rms == pytest.approx(np.sqrt((16 + 81) / 2), rel=0.02)
+    assert solved(outcome, "delays").rms == pytest.approx(np.sqrt((16 + 81) / 2), rel=0.02)
     assert error_jy(better) < 1.3 * np.sqrt(2) * QUIET_JY
 
 
@@ -272,7 +293,9 @@ def test_windows_in_rows_of_their_own_count_as_those_in_one_row() -> None:
     }
     apart = replace(block, **twice, weight=np.concatenate(both))
     one, other = refined(seen)[1], refined(replace(seen, blocks=(apart,)))[1]
-    assert one.solutions[1].improvement == pytest.approx(other.solutions[1].improvement, rel=1e-3)
+    assert solved(one, "phases").improvement == pytest.approx(
+        solved(other, "phases").improvement, rel=1e-3
+    )
     assert one.phase_rms_deg == pytest.approx(other.phase_rms_deg, rel=1e-3)
 
 
@@ -324,3 +347,64 @@ def test_an_engine_that_reads_the_ms_is_told_apart() -> None:
     assert same is seen
     assert not outcome.applied
     assert "'wsclean' reads the calibrated MS" in outcome.why
+
+
+def test_hands_that_drifted_apart_are_aligned() -> None:
+    apart = np.random.default_rng(7).normal(0, 0.5, N_ANTENNAS)
+    seen = observe(between_hands_rad=apart, noise_jy=QUIET_JY)
+    better, outcome = refined(seen)
+    assert adopted(outcome) >= {"hands"}
+    expected_deg = np.degrees(np.std(apart))
+    assert solved(outcome, "hands").rms == pytest.approx(expected_deg, rel=0.1)
+    assert error_jy(seen) > 1.5 * error_jy(better)
+    assert error_jy(better) < 1.2 * np.sqrt(2) * QUIET_JY
+    assert all(b.unlike is None for b in better.blocks)
+
+
+def test_hands_that_agree_are_left_alone() -> None:
+    seen = observe(between_hands_rad=np.zeros(N_ANTENNAS))
+    better, outcome = refined(seen, ())
+    assert not outcome.applied
+    np.testing.assert_array_equal(better.blocks[0].values, seen.blocks[0].values)
+
+
+#: Enough sources for a gradient.
+MANY = (
+    *SOURCES,
+    *(
+        ReferenceSource(f"m{k}", RA + np.cos(2.4 * k), DEC + np.sin(2.4 * k), 0.15, 1.4, 0.0)
+        for k in range(8)
+    ),
+)
+
+
+def test_a_sky_that_the_ionosphere_stretches_is_straightened() -> None:
+    arcsec = np.radians(1 / 3600)
+    terms = np.zeros((N_TIMES, 2, 3))
+    # Shifts of 3 arcsec, and gradients in arcsec per degree that change with time.
+    terms[:, :, 0] = [3 * arcsec, -2 * arcsec]
+    terms[:, 0, 1] = np.linspace(1, 4, N_TIMES) / 3600
+    terms[:, 1, 1] = np.linspace(-3, 2, N_TIMES) / 3600
+    seen = observe(MANY, refraction=terms, noise_jy=QUIET_JY)
+    better, outcome = refined(seen, MANY)
+    assert adopted(outcome) >= {"phases", "refraction", "refraction in time"}
+    for t in range(N_TIMES):
+        here = seen.blocks[0].field_ids == t
+        before, after = (v.blocks[0].uvw_m[here, :2] for v in (seen, better))
+        found = np.linalg.lstsq(before, after - before, rcond=None)[0]
+        np.testing.assert_allclose(3600 * found, 3600 * terms[t, :, 1:], atol=0.3)
+
+
+def test_a_source_that_a_survey_resolves_is_no_point() -> None:
+    point = ReferenceSource("wide", RA, DEC, 1.0, 1.4, 0.0)
+    wide = replace(point, major_arcsec=60.0, minor_arcsec=30.0, angle_deg=90.0)
+    places = np.array([[0.0, 0.0, 0.0], [800.0, 0.0, 0.0], [0.0, 800.0, 0.0]])
+    seen = [
+        model_visibilities((s,), np.ones((1, 1)), np.zeros((3, 1)), places, np.array([1.4e9]))[0]
+        for s in (point, wide)
+    ]
+    widths = np.radians(np.array([60.0, 30.0]) / 3600) * 800 * 1.4e9 / speed_of_light
+    expected = np.exp(-((np.pi * widths) ** 2) / (4 * np.log(2)))
+    np.testing.assert_allclose(np.abs(seen[0]), 1, rtol=1e-6)
+    # The major axis points east.
+    np.testing.assert_allclose(np.abs(seen[1][0, 1:]), expected, rtol=1e-4)

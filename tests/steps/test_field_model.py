@@ -16,7 +16,7 @@ from contimg_resources.steps.imaging import field_model
 RA = np.array([359.5, 0.3, 0.9])
 
 
-def catalogue(path: Path) -> Catalogue:
+def catalogue(path: Path, survey: str = "nvss") -> Catalogue:
     names = np.array(["middle", "varies", "faint", "outside", "far"])
     n = len(names)
     nothing = np.full(n, np.nan)
@@ -29,12 +29,12 @@ def catalogue(path: Path) -> Catalogue:
         flux_error_jy=nothing,
         reference_ghz=np.full(n, 1.4),
         spectral_index=np.array([np.nan, -0.2, -0.7, -0.7, -0.7]),
-        major_arcsec=nothing,
+        major_arcsec=np.where(names == "middle", 60.0, np.nan),
         minor_arcsec=nothing,
         angle_deg=nothing,
         variable=names == "varies",
     )
-    write_catalogue(path, sources, CatalogueFacts("c", "nvss", "here", "sha256:0", n, 1))
+    write_catalogue(path, sources, CatalogueFacts("c", survey, "here", "sha256:0", n, 1))
     return Catalogue(path)
 
 
@@ -49,6 +49,11 @@ def test_they_are_what_the_beam_shows_somewhere_in_the_drift_also_those_that_var
     (middle,) = (s for s in model if s.name == "middle")
     assert middle.flux_at(1.4e9) == pytest.approx(0.5)
     assert middle.spectral_index == -0.7
+    assert (middle.major_arcsec, middle.minor_arcsec) == (60.0, 0.0)
+    assert all(s.major_arcsec == 0 for s in model if s.name != "middle")
+    # Other surveys list sizes as seen by their beam.
+    seen = field_model(observation, catalogue(tmp_path / "d.parquet", "tgss"), -0.7, ())
+    assert all(s.major_arcsec == 0 for s in seen)
     assert field_model(cast(Any, SimpleNamespace(fields=())), known, -0.7, ()) == ()
 
 
@@ -65,5 +70,5 @@ def test_a_calibrator_has_the_position_of_its_own_list(tmp_path: Path) -> None:
     if middle.name != "middle":
         middle, varies = varies, middle
     assert (middle.ra_deg, middle.dec_deg) == (0.2001, 33.1002)
-    assert middle.flux_jy == 0.5
+    assert (middle.flux_jy, middle.major_arcsec) == (0.5, 0.0)
     assert (varies.ra_deg, varies.dec_deg) == (359.4, 32.5)

@@ -10,21 +10,22 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.constants import speed_of_light
 
 from contimg_resources.calibration.antenna_health import Evidence, told
 from contimg_resources.calibration.antenna_record import NOTHING_KNOWN, KnownAntennas
+from contimg_resources.core.point_sources import direction_cosines
 from contimg_resources.core.progress import report_progress
 from contimg_resources.imaging.beam import separation_rad
+from contimg_resources.imaging.in_field.adopting import Adopted
 from contimg_resources.imaging.in_field.evidence import antenna_evidence
+from contimg_resources.imaging.in_field.hands import align_hands
+from contimg_resources.imaging.in_field.refraction import Refraction, measure_refraction
 from contimg_resources.imaging.in_field.solving import FieldGains, solve_field
 from contimg_resources.imaging.in_field.sums import FieldSums, field_sums
-from contimg_resources.imaging.model import (
-    InFieldCalibration,
-    InFieldSolution,
-    ReferenceSource,
-)
+from contimg_resources.imaging.model import InFieldCalibration, InFieldSolution, ReferenceSource
 from contimg_resources.imaging.visibilities import Block, Visibilities
-from contimg_resources.instrument.primary_beam import airy_power
+from contimg_resources.instrument.primary_beam import airy_power, airy_voltage
 
 #: The model has the brightest sources, which together have this share of the sum of all squared
 #: apparent flux densities; the others hardly change a gain ...
@@ -35,7 +36,18 @@ _LEAST_SOURCES, _MOST_SOURCES = 40, 80
 _POSITION_ERROR_RAD = float(np.radians(0.8 / 3600))
 #: If evidence speaks against more than this share of the antennas, the model is wrong.
 _MOST_USELESS = 0.2
-_UNITS = {"delays": "{:.2f} ns", "phases": "{:.1f} deg", "amplitudes": "{:.3f}"}
+#: Pointing error of an antenna along each axis, and the step with which the slope of the beam is
+#: computed, out to where it would be infinite.
+_POINTING_RAD, _STEP_RAD = float(np.radians(0.1)), 1e-4
+_SLOPE_LIMIT_RAD = float(np.radians(2.5))
+_UNITS = {
+    "hands": "{:.1f} deg",
+    "delays": "{:.2f} ns",
+    "phases": "{:.1f} deg",
+    "amplitudes": "{:.3f}",
+    "refraction": "{:.2f} arcsec",
+    "refraction in time": "{:.2f} arcsec",
+}
 
 
 def calibrate_in_field(
@@ -59,25 +71,31 @@ def calibrate_in_field(
 
     Notes
     -----
-    Stokes I is the mean of both parallel hands, so the gains are those that both hands of an
-    antenna have in common; where their phases differ, closure errors of second order are left.
+    Stokes I is the mean of both parallel hands, which are aligned first; the other gains are those
+    that both hands of an antenna have in common.
     """
+    seen, hands = align_hands(seen)
     model, apparent_jy = _brightest(seen, sources, dish_m)
     if not model:
-        return uncalibrated(seen, "no known source is in the beam", known)
+        return uncalibrated(seen, "no known source is in the beam", known, hands)
     report_progress(f"calibrating with {len(model)} sources of the field", 0.1)
     sums = field_sums(seen, model, dish_m)
     if isinstance(sums, str):
-        return uncalibrated(seen, f"not calibrated in the field: {sums}", known)
+        return uncalibrated(seen, f"not calibrated in the field: {sums}", known, hands)
     squares = apparent_jy**2
     error_rad = _POSITION_ERROR_RAD * float(np.sqrt(np.sum(squares**2)) / squares.sum())
-    gains = solve_field(sums, error_rad)
+    imitated = _imitated_amplitude(seen, model, apparent_jy, dish_m)
+    gains = solve_field(sums, error_rad, imitated)
     evidence = antenna_evidence(sums, gains, seen.antenna_names)
     left_out = _left_out(evidence, known)
     if left_out:
         # Their data spoil the gains of the others.
-        gains = solve_field(_without(sums, left_out, seen.antenna_names), error_rad)
+        sums = _without(sums, left_out, seen.antenna_names)
+        gains = solve_field(sums, error_rad, imitated)
         seen = seen.without(left_out)
+    refraction = measure_refraction(seen, model, dish_m, sums, gains)
+    tried = (hands, *gains.tried, refraction.constant, refraction.varying)
+    gains = replace(gains, tried=tried)
     outcome = replace(
         _outcome(gains, seen.antenna_names, len(model), float(apparent_jy.sum())),
         antennas=evidence,
@@ -85,17 +103,28 @@ def calibrate_in_field(
     )
     if not gains.any:
         return seen, outcome
-    blocks = tuple(_corrected(b, gains, sums.times_s) for b in seen.blocks)
+    gains = replace(gains, gain=gains.gain * _shifts(refraction, sums))
+    blocks = tuple(_corrected(b, gains, refraction, sums.times_s) for b in seen.blocks)
     return replace(seen, blocks=blocks), outcome
 
 
 def uncalibrated(
-    seen: Visibilities, why: str, known: KnownAntennas
+    seen: Visibilities, why: str, known: KnownAntennas, hands: Adopted | None = None
 ) -> tuple[Visibilities, InFieldCalibration]:
-    """Return visibilities without antennas that are bad, where no evidence can be measured."""
+    """Return visibilities without antennas that are bad, where no evidence can be measured.
+
+    `hands` is the outcome of aligning the hands, if that was tried.
+    """
     judged = known.suspected | known.bad
     left_out = {name: why for name, why in judged.items() if name in seen.antenna_names}
-    return seen.without(left_out), InFieldCalibration(False, why, left_out=left_out)
+    aligned = hands is not None and hands.adopted
+    outcome = InFieldCalibration(
+        aligned,
+        f"the hands were aligned; {why}" if aligned else why,
+        solutions=() if hands is None else (_recorded(hands),),
+        left_out=left_out,
+    )
+    return seen.without(left_out), outcome
 
 
 def _left_out(evidence: Evidence, known: KnownAntennas) -> dict[str, str]:
@@ -132,6 +161,46 @@ def _without(sums: FieldSums, antennas: Collection[str], names: Sequence[str]) -
     )
 
 
+def _shifts(refraction: Refraction, sums: FieldSums) -> NDArray[np.complex128]:
+    """Return the phases of the antennas by shifts, shape (integrations, antennas)."""
+    metres = np.einsum("tai,ti->ta", sums.antennas_m[..., :2], refraction.terms[..., 0])
+    return np.asarray(np.exp(2j * np.pi * sums.parts_hz.mean() / speed_of_light * metres))
+
+
+def _imitated_amplitude(
+    seen: Visibilities,
+    model: Sequence[ReferenceSource],
+    apparent_jy: NDArray[np.float64],
+    dish_m: tuple[float, float],
+) -> float:
+    """Return the spread of the amplitudes that pointing errors of the antennas imitate.
+
+    A pointing error changes the amplitude of a source by its scalar product with the slope of the
+    beam there. Amplitudes are the mean over the sources, weighted with squared flux densities.
+    """
+    ra, dec = np.array([(s.ra_deg, s.dec_deg) for s in model]).T
+    middle_hz = float(np.mean(seen.channels_hz))
+    weight = apparent_jy**2 / np.sum(apparent_jy**2)
+    slope = np.zeros(2)
+    for pointing in seen.pointings_deg:
+        toward = np.stack(direction_cosines(ra, dec, *pointing)[:2])
+        away = np.arcsin(np.minimum(np.hypot(*toward), 1.0))
+        inside = away < _SLOPE_LIMIT_RAD
+        near, far = (
+            np.log(np.abs(airy_voltage(away + step, middle_hz, *dish_m)))
+            for step in (-_STEP_RAD, _STEP_RAD)
+        )
+        each = np.where(inside, (far - near) / (2 * _STEP_RAD), 0.0) / np.maximum(away, 1e-9)
+        slope += (weight * each * toward).sum(axis=1) / len(seen.pointings_deg)
+    return float(_POINTING_RAD * np.hypot(*slope))
+
+
+def _recorded(tried: Adopted) -> InFieldSolution:
+    return InFieldSolution(
+        tried.kind, tried.adopted, tried.n_intervals, tried.improvement, tried.rms
+    )
+
+
 def _brightest(
     seen: Visibilities, sources: Sequence[ReferenceSource], dish_m: tuple[float, float]
 ) -> tuple[tuple[ReferenceSource, ...], NDArray[np.float64]]:
@@ -154,8 +223,13 @@ def _brightest(
     return tuple(sources[i] for i in kept), apparent_jy[kept]
 
 
-def _corrected(block: Block, gains: FieldGains, times_s: NDArray[np.float64]) -> Block:
-    """Divide a block by the gains; weights follow, and are zero without a signal."""
+def _corrected(
+    block: Block, gains: FieldGains, refraction: Refraction, times_s: NDArray[np.float64]
+) -> Block:
+    """Divide a block by the gains, and straighten its sky (see `refraction`).
+
+    Weights follow, and are zero without a signal.
+    """
     when = np.searchsorted(times_s, block.time_s)
     one, other = (when, block.first), (when, block.second)
     factor = (gains.gain[one] * gains.gain[other].conj()).astype(np.complex64)[:, None]
@@ -171,7 +245,9 @@ def _corrected(block: Block, gains: FieldGains, times_s: NDArray[np.float64]) ->
     lost = gains.lost[one] | gains.lost[other]
     if lost.any():
         values[lost], weight[lost] = 0, 0
-    return replace(block, values=values, weight=weight)
+    uvw_m = block.uvw_m.copy()
+    uvw_m[:, :2] += np.einsum("ri,rik->rk", block.uvw_m[:, :2], refraction.terms[when, :, 1:])
+    return replace(block, values=values, weight=weight, uvw_m=uvw_m)
 
 
 def _outcome(
@@ -204,10 +280,7 @@ def _outcome(
         n_sources=n_sources,
         apparent_jy=apparent_jy,
         explained=gains.explained,
-        solutions=tuple(
-            InFieldSolution(t.kind, t.adopted, t.n_intervals, t.improvement, t.rms)
-            for t in gains.tried
-        ),
+        solutions=tuple(_recorded(t) for t in gains.tried),
         lost=lost,
         phase_rms_deg={
             names[i]: float(np.degrees(np.sqrt(np.mean(np.angle(gains.gain[:, i]) ** 2))))

@@ -13,8 +13,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.constants import speed_of_light
 
-from contimg_resources.core.point_sources import direction_cosines, point_source_visibilities
+from contimg_resources.core.point_sources import (
+    antenna_phasors,
+    direction_cosines,
+    point_source_visibilities,
+)
 from contimg_resources.imaging.beam import separation_rad
 from contimg_resources.imaging.model import ReferenceSource
 from contimg_resources.imaging.visibilities import Block, Visibilities
@@ -29,6 +34,13 @@ Integers = NDArray[np.int64]
 N_PARTS = 16
 #: Fewer parts with data can't.
 _LEAST_PARTS = 8
+#: Sources up to this size (FWHM), arcsec, are points.
+_POINT_ARCSEC = 5.0
+#: Larger ones below this share of the sum of all squared flux densities are points in the model, to
+#: save time.
+_TAPERED = 0.01
+#: Number of frequencies at which their sizes are taken into account.
+_STEPS = 16
 #: A baseline differs by less than this from the difference of its antennas' coordinates, metres.
 _SAME_M = 0.02
 
@@ -92,20 +104,18 @@ def field_sums(
     antennas_m = np.zeros((len(times_s), n_antennas, 3))
     ra_deg, dec_deg = np.array([(s.ra_deg, s.dec_deg) for s in sources]).T
     cosines = np.stack(direction_cosines(ra_deg, dec_deg, *seen.phase_center_deg))
-    spectra = [_fluxes_jy(sources, b.channels_hz) for b in seen.blocks]
     for t in range(len(times_s)):
         rows = [np.flatnonzero(k == t) for k in times]
         uvw_m = antennas.uvw_m(seen.blocks, rows)
         if uvw_m is None:
             return "its baselines aren't differences of antennas"
         antennas_m[t] = uvw_m
-        for block, some, part, flux_jy in zip(seen.blocks, rows, parts, spectra, strict=True):
+        for block, some, part in zip(seen.blocks, rows, parts, strict=True):
             if not len(some):
                 continue
-            ra0_deg, dec0_deg = seen.pointings_deg[int(block.field_ids[some[0]])]
-            away = separation_rad(ra0_deg, dec0_deg, ra_deg, dec_deg)
-            beam = airy_power(away[None, :], block.channels_hz[:, None], *dish_m)
-            model = point_source_visibilities(flux_jy * beam, cosines, uvw_m, block.channels_hz)
+            pointing = seen.pointings_deg[int(block.field_ids[some[0]])]
+            apparent_jy = apparent_fluxes_jy(sources, pointing, block.channels_hz, dish_m)
+            model = model_visibilities(sources, apparent_jy, cosines, uvw_m, block.channels_hz)
             counted = signal[t], n_values[t], n_rows[t]
             sums = _Sums(product[t], power[t], weight[t], frequency, *counted)
             sums.add(block, some, part, model, seen.noise_scale)
@@ -171,12 +181,73 @@ def antennas_uvw_m(
     return _Antennas(n_antennas).uvw_m(blocks, rows)
 
 
-def _fluxes_jy(sources: Sequence[ReferenceSource], frequencies_hz: Floats) -> Floats:
-    """Return flux densities without the beam, Jy, shape (frequencies, sources)."""
-    flux_jy, ghz, index = np.array(
-        [(s.flux_jy, s.reference_ghz, s.spectral_index) for s in sources]
-    ).T
-    return np.asarray(flux_jy * (frequencies_hz[:, None] / 1e9 / ghz) ** index)
+def apparent_fluxes_jy(
+    sources: Sequence[ReferenceSource],
+    pointing_deg: Floats,
+    frequencies_hz: Floats,
+    dish_m: tuple[float, float],
+) -> Floats:
+    """Return flux densities through the beam, Jy, shape (frequencies, sources).
+
+    `pointing_deg` is its direction, ICRS degrees; `dish_m` as in `field_sums`.
+    """
+    columns = np.array(
+        [(s.flux_jy, s.reference_ghz, s.spectral_index, s.ra_deg, s.dec_deg) for s in sources]
+    )
+    flux_jy, ghz, index, ra_deg, dec_deg = columns.T
+    away = separation_rad(pointing_deg[0], pointing_deg[1], ra_deg, dec_deg)
+    beam = airy_power(away[None, :], frequencies_hz[:, None], *dish_m)
+    return np.asarray(beam * flux_jy * (frequencies_hz[:, None] / 1e9 / ghz) ** index)
+
+
+def resolved(sources: Sequence[ReferenceSource]) -> NDArray[np.bool_]:
+    """Return which sources aren't points for the array."""
+    return np.array([s.major_arcsec > _POINT_ARCSEC for s in sources])
+
+
+def model_visibilities(
+    sources: Sequence[ReferenceSource],
+    apparent_jy: Floats,
+    cosines: Floats,
+    antennas_m: Floats,
+    frequencies_hz: Floats,
+) -> Complexes:
+    """Return the visibilities of points and Gaussians, Jy, shape (frequencies, antennas, antennas).
+
+    `apparent_jy`, `cosines`, `antennas_m` and `frequencies_hz` as in
+    `contimg_resources.core.point_sources.point_source_visibilities`.
+
+    Notes
+    -----
+    A Gaussian of FWHM theta attenuates a baseline of q wavelengths along its axis by
+    ``exp(-(pi theta q)^2 / (4 ln 2))`` (Condon & Ransom 2016, Essential Radio Astronomy, A.7).
+    """
+    power = (apparent_jy**2).sum(axis=0)
+    wide = resolved(sources) & (power > _TAPERED * power.sum())
+    model = point_source_visibilities(
+        apparent_jy[:, ~wide], cosines[:, ~wide], antennas_m, frequencies_hz
+    )
+    steps_hz = np.linspace(frequencies_hz.min(), frequencies_hz.max(), _STEPS)
+    step = np.abs(frequencies_hz[:, None] - steps_hz).argmin(axis=1)
+    apart_m = (antennas_m[:, None, :2] - antennas_m[:, :2]).astype(np.float32)
+    for i in np.flatnonzero(wide).tolist():
+        angle = np.radians(sources[i].angle_deg)
+        east, north = np.sin(angle), np.cos(angle)
+        along = apart_m @ np.array([east, north], np.float32)
+        across = apart_m @ np.array([north, -east], np.float32)
+        axes = np.radians(np.array([sources[i].major_arcsec, sources[i].minor_arcsec]) / 3600)
+        squares = (np.pi**2 / (4 * np.log(2)) / speed_of_light**2) * axes**2
+        decay = np.float32(squares[0]) * along**2 + np.float32(squares[1]) * across**2
+        # The decay changes little from one channel to the next.
+        decays = [np.exp(-np.float32(hz**2) * decay) for hz in steps_hz]
+        phasors = antenna_phasors(
+            apparent_jy[:, i : i + 1], cosines[:, i : i + 1], antennas_m, frequencies_hz
+        )
+        for channel, phasor in enumerate(phasors):
+            own = phasor * phasor[:, 0].conj()
+            own *= decays[step[channel]]
+            model[channel] += own
+    return model
 
 
 @dataclass(frozen=True)
@@ -210,9 +281,9 @@ class _Sums:
         weighted = per_variance * expected.conj()
         square = (weighted * expected).real
         places = part[starts][:, None], first, second
-        _put(self.product, places, np.add.reduceat(data * weighted, starts))
-        _put(self.power, places, np.add.reduceat(square, starts))
-        _put(self.weight, places[1:], per_variance.sum(axis=0))
+        put(self.product, places, np.add.reduceat(data * weighted, starts))
+        put(self.power, places, np.add.reduceat(square, starts))
+        put(self.weight, places[1:], per_variance.sum(axis=0))
         by_column = square.sum(axis=1, dtype=np.float64) * block.channels_hz
         self.frequency[part[starts]] += np.add.reduceat(by_column, starts)
         n_values = np.count_nonzero(per_variance, axis=0)
@@ -224,7 +295,7 @@ class _Sums:
             self.n_rows[:] += len(part) * np.bincount(antennas, minlength=len(self.signal))
 
 
-def _put(sums: NDArray[Any], places: tuple[Any, ...], values: NDArray[Any]) -> None:
+def put(sums: NDArray[Any], places: tuple[Any, ...], values: NDArray[Any]) -> None:
     """Add values at the places of antenna pairs, the last two, which may be repeated."""
     n = sums.shape[-1]
     pairs = places[-2].astype(np.int64) * n + places[-1]
