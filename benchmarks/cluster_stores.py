@@ -185,7 +185,7 @@ def _costs_of_stores(workshop: Workshop, filled: Filled, n_blocks: int) -> Itera
         )
 
     def export() -> None:
-        assert export_dashboard(workshop, recorded=False).counts
+        assert export_dashboard(workshop).counts
 
     yield cost("export of the last 90 days", 10.0, lambda: timed(export, 1))
 

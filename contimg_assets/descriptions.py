@@ -24,7 +24,6 @@ from contimg_resources.registry.model import ActiveCaltables, CaltableSet
 from contimg_resources.steps.arriving import Arrived
 from contimg_resources.steps.calibrating import Calibrated
 from contimg_resources.steps.converting import MeasurementSetMade
-from contimg_resources.steps.day import DayLog
 from contimg_resources.steps.finding import FoundInMosaic
 from contimg_resources.steps.imaging import Imaged
 from contimg_resources.steps.mosaicking import Mosaicked
@@ -354,22 +353,6 @@ def describe_found(found: FoundInMosaic) -> Metadata:
     )
 
 
-def describe_day(log: DayLog) -> Metadata:
-    """Sum up one UTC day."""
-    return _tidy(
-        {
-            "mjd_day": log.mjd_day,
-            "n_observations": len(log.observations),
-            **{f"n_{state.value}": count for state, count in log.counts.items()},
-            "observed_h": log.observed_h,
-            "n_caltable_sets": len(log.caltable_sets),
-            "n_gaps": len(log.gaps),
-            "largest_gap_s": max((gap.length_s for gap in log.gaps), default=0.0),
-            "observations": listed(_line(o, log) for o in log.observations),
-        }
-    )
-
-
 def describe_reprocessed(chosen: Sequence[Chosen], backfill_id: str | None) -> Metadata:
     """List the observations that are reprocessed, their backfill, and those left out."""
     left_out = [c for c in chosen if c.hindrance]
@@ -479,17 +462,6 @@ def _tile(tile: TileInMosaic) -> Metadata:
         "rms_mjy": _rounded(1e3 * tile.rms_jy),
         "bmaj_arcsec": round(tile.beam.major_arcsec, 2),
         "bmin_arcsec": round(tile.beam.minor_arcsec, 2),
-    }
-
-
-def _line(observation: ObservationRecord, log: DayLog) -> Metadata:
-    image = log.images.get(observation.key)
-    return {
-        "key": observation.key,
-        "state": observation.state.value,
-        "calibrator": observation.calibrator,
-        "rms_mjy": _rounded(image.rms_mjy if image else None),
-        "reason": observation.reason,
     }
 
 

@@ -1,7 +1,7 @@
 """Metadata of each materialization of a daily asset, shown on its page.
 
-Belongs here: the metadata of light curves, variability, candidates, cutouts and documents. Doesn't:
-that of single observations and mosaics (see `contimg_assets.descriptions`).
+Belongs here: the metadata of days, light curves, variability, candidates, cutouts and documents.
+Doesn't: that of single observations and mosaics (see `contimg_assets.descriptions`).
 """
 
 import math
@@ -14,9 +14,11 @@ from contimg_assets.descriptions import Metadata
 from contimg_assets.telling import drawing, listed, preview
 from contimg_resources.core.times import utc_day
 from contimg_resources.products.events import CandidateRecord, MarkRecord
+from contimg_resources.products.model import ObservationRecord
 from contimg_resources.steps.candidates import Searched
 from contimg_resources.steps.cards import DrawnCards
 from contimg_resources.steps.cutouts import ManyCutouts
+from contimg_resources.steps.day import DayLog
 from contimg_resources.steps.exporting import Exported
 from contimg_resources.steps.mapping_sky import MappedSky
 from contimg_resources.steps.variability import DayOfPoints, DayOfVariability
@@ -24,6 +26,20 @@ from contimg_resources.steps.variability import DayOfPoints, DayOfVariability
 #: Maximum number of variables and candidates listed, and of cards shown.
 _MAX_LISTED = 30
 _MAX_CARDS = 6
+
+
+def describe_day(log: DayLog) -> Metadata:
+    """Sum up one UTC day."""
+    return {
+        "mjd_day": log.mjd_day,
+        "n_observations": len(log.observations),
+        **{f"n_{state.value}": count for state, count in log.counts.items()},
+        "observed_h": round(log.observed_h, 4),
+        "n_caltable_sets": len(log.caltable_sets),
+        "n_gaps": len(log.gaps),
+        "largest_gap_s": round(max((gap.length_s for gap in log.gaps), default=0.0), 4),
+        "observations": listed(_observed(o, log) for o in log.observations),
+    }
 
 
 def describe_points(points: DayOfPoints) -> Metadata:
@@ -190,3 +206,14 @@ def _line(candidate: CandidateRecord, mark: MarkRecord | None) -> Metadata:
 def _short(value: float) -> float | str:
     number = float(value)
     return float(f"{number:.4g}") if math.isfinite(number) else ""
+
+
+def _observed(observation: ObservationRecord, log: DayLog) -> Metadata:
+    image = log.images.get(observation.key)
+    return {
+        "key": observation.key,
+        "state": observation.state.value,
+        "calibrator": observation.calibrator,
+        "rms_mjy": "" if image is None or image.rms_mjy is None else _short(image.rms_mjy),
+        "reason": observation.reason,
+    }

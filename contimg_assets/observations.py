@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from contimg_assets.descriptions import describe_day
+from contimg_assets.descriptions_of_days import describe_day
 from contimg_assets.failures import told_to_dagster
 from contimg_assets.imaging import image_5min
 from contimg_assets.measurement_sets import incoming_sub_bands

@@ -12,6 +12,7 @@ from PIL import Image
 
 from contimg_resources.core.times import datetime_from_mjd
 from contimg_resources.export import model
+from contimg_resources.export.parts import Document
 
 STRIPS_DEG = (16.3, 33.2)
 N_OBSERVATIONS = 3000
@@ -36,7 +37,7 @@ class MadeUpExport:
     def first_mjd(self) -> float:
         return self.now_mjd - 365.0
 
-    def page(self, name: str, document: model.Document, n_items: int) -> None:
+    def page(self, name: str, document: Document, n_items: int) -> None:
         """Write one page and note it for the index."""
         content = document.model_dump_json().encode()
         path = f"{name}/{len(self.pages.get(name, ()))}-{hashlib.sha256(content).hexdigest()}.json"
@@ -122,7 +123,7 @@ def _status(now: float) -> model.Status:
 
 
 def _in_pages(
-    export: MadeUpExport, name: str, items: Sequence[Any], made: Callable[[Any], model.Document]
+    export: MadeUpExport, name: str, items: Sequence[Any], made: Callable[[Any], Document]
 ) -> None:
     for start in range(0, len(items), PER_PAGE):
         part = tuple(items[start : start + PER_PAGE])

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from contimg_resources.export.model import DOCUMENTS, Document
+from contimg_resources.export.model import DOCUMENTS
+from contimg_resources.export.parts import Document
 from contimg_resources.export.schemas import schemas
 from contimg_resources.export.state import PlatformState
 from contimg_resources.instrument.caltables import ArrayLayout

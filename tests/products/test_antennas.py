@@ -94,7 +94,8 @@ def test_damaged_evidence_is_one_error_that_names_the_observation(
     store: ProductsStore, tmp_path: Path
 ) -> None:
     key = record(store, tmp_path, 0, "24")
-    for damaged in ({}, [], {"antenna": ["1"]}, "x"):
+    damages: tuple[object, ...] = ({}, [], {"antenna": ["1"]}, "x")
+    for damaged in damages:
         with store.write() as connection:
             connection.execute(sa.update(antenna_evidence).values(evidence=damaged))
         with pytest.raises(ProductsError, match=f"of observation {key} .* is damaged"):

@@ -83,10 +83,10 @@ def test_bad_antennas_are_named_within_two_observations_and_given_back(tmp_path:
         assert passed is not (dead or wild)
         # No good antenna is lost, and one that works again is back at once.
         assert set(outcome.left_out) <= ({str(DEAD + 1)} if dead else set())
-    dead, wild = str(DEAD + 1), str(WILD + 1)
-    assert named == [set(), set(), {dead}, {dead, wild}, {dead, wild}, set()]
+    lost, unstable = str(DEAD + 1), str(WILD + 1)
+    assert named == [set(), set(), {lost}, {lost, unstable}, {lost, unstable}, set()]
     first, second = night.store.antennas.present(3.0).spells
-    assert (first.antenna, second.antenna) == (dead, wild)
+    assert (first.antenna, second.antenna) == (lost, unstable)
     assert first.fault == "dead: no signal in 100% of the observation"
     assert second.fault.startswith("unstable phases: ")
     assert (first.n_faulty, second.n_faulty) == (3, 2)
