@@ -44,7 +44,7 @@ from tests.e2e.e2e_steps import flagged_share
 GROUPS = ("arrival", "calibration", "imaging", "mosaics", "photometry", "log")
 ASSETS = (
     *("incoming_ms", "caltable_set", "calibrated_ms", "image_5min", "observation_log"),
-    *("mosaic_60min", "forced_photometry", "found_sources", "image_photometry"),
+    *("mosaic_60min", "forced_photometry", "found_sources", "image_photometry", "new_sources"),
 )
 #: The hour that holds the night's three observations.
 MOSAIC = "60954.35417+33.2"
