@@ -76,7 +76,7 @@ class SeasonSpec:
     events: tuple[EventSpec, ...] = (
         EventSpec(mid_share=0.35, width_days=30.0, depth=0.45, lens=2.0, scattering=4.0),
         # Still in progress when the season ends.
-        EventSpec(mid_share=0.94, width_days=55.0, depth=0.45, lens=1.0, scattering=4.0),
+        EventSpec(mid_share=0.94, width_days=55.0, depth=0.38, lens=1.0, scattering=4.0),
     )
     #: Flares, each of a different source.
     flares: tuple[FlareSpec, ...] = (

@@ -15,10 +15,8 @@ from contimg_resources.settings import EseSettings
 from contimg_resources.variability.noise import (
     LogCurves,
     Noises,
-    between_nodes,
     drawn,
     evidence_for,
-    noise_grid,
 )
 from contimg_resources.variability.templates import (
     MOST_OF_SPAN,
@@ -221,9 +219,6 @@ def measure_threshold(
     # The noise with the largest of log posterior plus Gumbel deviate is a draw of it.
     own = varies[order]
     noise = noises.grid[(own + random.gumbel(size=own.shape)).argmax(axis=1)]
-    if noises.grid is noise_grid():
-        # Those of the sources lie between its nodes, and are described by several of them.
-        noise = between_nodes(noise, random)
     made = drawn(curves.chosen(order), noise, random)
     scores = search(made, noises, noises.fit(made).log_posterior, settings, progress).score
     return threshold_for(scores, source_years(made.offsets, made.mjd), settings.false_alarms)

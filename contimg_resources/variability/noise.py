@@ -76,18 +76,6 @@ def population() -> Floats:
     )
 
 
-def between_nodes(noise: Floats, random: np.random.Generator) -> Floats:
-    """Return noises drawn from the cells of the grid around given nodes, shape (n, 3)."""
-    made = noise.copy()
-    for column, nodes in enumerate((_SIGMAS, _TAUS_DAYS)):
-        made[:, column] *= (nodes[1] / nodes[0]) ** random.uniform(-0.5, 0.5, len(noise))
-    jitters = np.array(_JITTERS)
-    edges = np.concatenate([jitters[:1], 0.5 * (jitters[1:] + jitters[:-1]), jitters[-1:]])
-    cell = np.searchsorted(jitters, noise[:, 2])
-    made[:, 2] = random.uniform(edges[cell], edges[cell + 1])
-    return made
-
-
 @dataclass(frozen=True)
 class LogCurves:
     """Logarithms of the flux densities of many sources."""
