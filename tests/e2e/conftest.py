@@ -309,8 +309,8 @@ def open_page(browser: Any) -> Iterator[Callable[[Night, str], Any]]:
     page.on("pageerror", lambda error: wrong.append(str(error)))
     # In place of the demo's dashboard, which has ended.
     page.route(
-        re.compile(r"/api/observations/[0-9.]+/image\.svg\?width=720$"),
-        lambda route: route.fulfill(content_type="image/svg+xml", body=svg_of(b"", 720, 720)),
+        re.compile(r"/api/observations/[0-9.]+/image\.svg\?width=500$"),
+        lambda route: route.fulfill(content_type="image/svg+xml", body=svg_of(b"", 500, 500)),
     )
 
     def go(night: Night, path: str) -> Any:

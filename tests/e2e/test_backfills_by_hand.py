@@ -78,8 +78,8 @@ def test_an_mjd_is_typed_and_all_its_observations_selected_then_cancelled_as_one
     (backfill,) = backfills(full)
     assert set(backfill["partitionNames"]) == set(made.keys[:3])
 
-    full.wait_for("its runs", lambda: len(runs(full)) == 3, 240)
-    full.wait_for("two to start", lambda: _count(full, "STARTED") == 2, 180)
+    full.wait_for("its runs", lambda: len(runs(full)) == 3, 600)
+    full.wait_for("two to start", lambda: _count(full, "STARTED") == 2, 600)
     started = next(r for r in runs(full) if r.status == "STARTED")
     page = open_page(full, f"/runs/{started.run_id}")
     page.get_by_text("waiting for the disk: only").first.wait_for()
@@ -90,9 +90,9 @@ def test_an_mjd_is_typed_and_all_its_observations_selected_then_cancelled_as_one
     page.get_by_role("menuitem", name="Cancel backfill").click()
     begin = time.monotonic()
     page.get_by_role("dialog").get_by_role("button", name="Cancel backfill").click()
-    full.wait_for("the end", lambda: all(r.status == "CANCELED" for r in runs(full)), 90)
+    full.wait_for("the end", lambda: all(r.status == "CANCELED" for r in runs(full)), 600)
     assert time.monotonic() - begin < 90
-    full.wait_for("its state", lambda: backfills(full)[0]["status"] == "CANCELED", 180)
+    full.wait_for("its state", lambda: backfills(full)[0]["status"] == "CANCELED", 600)
     # What had an image keeps it.
     assert {made.workshop.products.get(k).state for k in made.keys} == {"imaged"}
 
@@ -122,7 +122,7 @@ def test_a_range_of_days_is_picked_and_fans_out_to_its_observations(
     page.get_by_text("contimg/reprocess: all of 2026-01-02").first.wait_for()
     page.screenshot(path=tmp_path / "backfills.png")
     # A day is done a moment after its backfill is launched.
-    full.wait_for("both days", lambda: len(full.materializations("reprocessed_day")) == 2, 180)
+    full.wait_for("both days", lambda: len(full.materializations("reprocessed_day")) == 2, 600)
     said = full.materializations("reprocessed_day")
     assert {day: m["n_observations"] for day, m in said.items()} == {
         "2026-01-01": 3,

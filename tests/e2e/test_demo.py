@@ -176,7 +176,7 @@ def test_each_step_says_how_long_its_engine_took(night: Night) -> None:
 
 def test_every_check_was_made_and_none_failed(night: Night) -> None:
     image = night.checks("image_5min")
-    assert set(image) == {"image_rms", "beam_sane", "known_fluxes", "astrometry"}
+    assert set(image) == {"image_rms", "beam_sane", "known_fluxes", "astrometry", "antennas"}
     solve = night.checks("caltable_set")
     assert solve.pop("caltables_current")["evaluation"]["success"]
     assert set(solve) == {"solve_quality"}
@@ -279,7 +279,7 @@ def test_the_page_of_an_image_shows_the_image(
     assert at_once.evaluate("image => image.complete && image.naturalWidth") == 320
     sharp = page.get_by_alt_text(f"observations/{night.late}")
     sharp.wait_for()
-    assert sharp.evaluate("image => image.decode().then(() => image.naturalWidth)") == 720
+    assert sharp.evaluate("image => image.decode().then(() => image.naturalWidth)") == 500
     page.get_by_text("rms_mjy", exact=True).first.wait_for()
     page.wait_for_timeout(1000)
     page.screenshot(path=tmp_path / "image.png")

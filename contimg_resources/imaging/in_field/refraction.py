@@ -294,8 +294,8 @@ def _constant(mean: Floats, pull: Floats, square: Floats, basis: Floats) -> tupl
         )
         gained.append(float(before - after) / spread)
     rms = float(np.sqrt(np.mean((scaled @ terms.T)[used] ** 2)) / _ARCSEC_RAD)
-    good = min(gained) > 0 and sum(gained) > SIGNIFICANT * np.sqrt(2.0 * _TERMS)
-    good &= int(used.sum()) >= _LEAST_SOURCES
+    is_significant = sum(gained) > SIGNIFICANT * np.sqrt(2.0 * _TERMS)
+    good = bool(min(gained) > 0 and is_significant and int(used.sum()) >= _LEAST_SOURCES)
     adopted = Adopted("refraction", good, int(good), sum(gained), rms if good else 0.0)
     return (terms / scale if good else np.zeros((2, 3))), adopted
 
