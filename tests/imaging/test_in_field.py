@@ -388,6 +388,8 @@ def test_a_sky_that_the_ionosphere_stretches_is_straightened() -> None:
     seen = observe(MANY, refraction=terms, noise_jy=QUIET_JY)
     better, outcome = refined(seen, MANY)
     assert adopted(outcome) >= {"phases", "refraction", "refraction in time"}
+    # The products store records it as JSON.
+    assert all(type(s.adopted) is bool for s in outcome.solutions)
     for t in range(N_TIMES):
         here = seen.blocks[0].field_ids == t
         before, after = (v.blocks[0].uvw_m[here, :2] for v in (seen, better))
