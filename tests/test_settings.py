@@ -30,7 +30,7 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_default(
     settings = load_settings()
     assert settings.imaging.robust == 0.0
     assert settings.imaging.beam_cut == 0.3
-    assert settings.imaging.niter == 10_000
+    assert settings.imaging.niter == 30_000
     assert settings.registry_address == f"{tmp_path}/registry.sqlite3"
 
 

@@ -32,8 +32,8 @@ def test_live_observations_go_before_waiting_old_ones(cluster: Cluster) -> None:
     running = [cluster.launch(held=True, priority=0) for _ in cluster.hosts]
     for key in running:
         cluster.host_of(key)
-    # One for each worker, and one that has to wait for the live one.
-    old = [cluster.launch(held=False, priority=0) for _ in range(3)]
+    # One for each worker, and two that have to wait for the live one.
+    old = [cluster.launch(held=False, priority=0) for _ in range(4)]
     live = cluster.launch(held=False, priority=10)
 
     for key in running:
@@ -41,8 +41,8 @@ def test_live_observations_go_before_waiting_old_ones(cluster: Cluster) -> None:
     cluster.wait_until_imaged(*running, *old, live)
     begun = sorted((cluster.state / "begun").iterdir(), key=lambda p: p.stat().st_mtime)
     order = [name for name in (p.name[:11] for p in begun) if name in {*old, live}]
-    # What had left Dagster's queue before goes first.
-    assert order.index(live) <= len(cluster.hosts)
+    # What had left Dagster's queue before goes first; then both workers may begin at once.
+    assert order.index(live) <= len(cluster.hosts) + 1
     assert all(len(cluster.begun(key)) == 1 for key in (*running, *old, live))
 
 
