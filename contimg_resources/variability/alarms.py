@@ -28,7 +28,8 @@ from contimg_resources.variability.ese import n_draws, source_years, varying
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.noise import LogCurves, Noises, flux_of
 
-#: The two searches together have at most one curve for so many of the whole search.
+#: Flipped and shuffled light curves together number at most one sixth of those of the search, draws
+#: included.
 _SHARE = 6
 
 #: Number of successive innovations that stay together. The filter forgets at least 93 % of the
