@@ -9,8 +9,10 @@ import pytest
 from astropy.io import fits
 from typer.testing import CliRunner
 
-from benchmarks import real_chains
+from benchmarks import real_chains, real_flaggers, real_outside
 from benchmarks.real_chains import TCLEAN, WITH, WITHOUT, Observed
+from benchmarks.real_flaggers import Flagged
+from benchmarks.real_outside import Outside
 from benchmarks.real_quality import Compared, Detections, Quality, quality, scatter
 from benchmarks.real_report import RealReport, goal_rows, summary_rows
 from benchmarks.real_sky import TrueSky, _whole, given_night
@@ -186,7 +188,13 @@ def test_the_command_writes_results_and_page(
         asked.append(given[:5])
         return OBSERVED
 
+    outside = Outside("at night", "Cas A", 80.0, 5.0, 0.1, 2e-4, 1e-3, 5e-4, 1e-4)
+    flagged = Flagged("the platform", 0.99, 0.1, 0.01, 2.0)
     monkeypatch.setattr(real_chains, "run_real_bench", run)
+    # Both take minutes.
+    monkeypatch.setattr(real_outside, "outside_effects", lambda say: iter([outside]))
+    monkeypatch.setattr(real_flaggers, "contaminated", lambda size: None)
+    monkeypatch.setattr(real_flaggers, "compare_flaggers", lambda scene, say: (flagged,))
     page = tmp_path / "docs" / "page.md"
     arguments = ["--size", "tiny", "--targets", "1", "--out-dir", str(tmp_path / "out")]
     told = CliRunner().invoke(app, ["bench-real", *arguments, "--page", str(page), "--json"])
@@ -195,3 +203,5 @@ def test_the_command_writes_results_and_page(
     assert json.loads(told.stdout) == json.loads((tmp_path / "out" / "bench-real.json").read_text())
     assert "- hard, 2025-10-06T08:54:28.ms: phases improve." in page.read_text()
     assert "(calibrator)" in page.read_text()
+    assert "| at night | Cas A |" in page.read_text()
+    assert "| the platform |" in page.read_text()

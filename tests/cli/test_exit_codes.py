@@ -54,7 +54,7 @@ READS_ONLY = {
     *("observation show", "observation list", "observation history", "calibrators list"),
     *("registry active", "registry list", "registry show", "registry verify", "alerts list"),
     *("lightcurves list", "lightcurves show", "candidates list", "candidates show"),
-    *("uvh5 show", "uvh5 group", "workers"),
+    *("uvh5 show", "uvh5 group", "workers", "antennas list", "antennas show", "new-sources"),
 }
 #: Their products are made from others, and the same command makes them again.
 MAKES_PRODUCTS = {
@@ -68,6 +68,7 @@ ADDS_ONLY = {
     "images add": "another image of the same time is replaced with --replace alone",
     "catalogue fetch": "the download is the work",
     "candidates mark": "the earlier marks stay on record",
+    "antennas mark": "the earlier marks stay on record",
     "alerts test": "it sends one message",
     "backup": "the earlier backup stays, and a fuller one is not replaced",
     "migrate": "an empty database is filled, another one isn't changed",
