@@ -103,7 +103,10 @@ class Steps:
             self._step(
                 "image",
                 lambda: SimpleNamespace(
-                    checksums=("c",), verdicts=self.verdicts, health=self.health
+                    checksums=("c",),
+                    verdicts=self.verdicts,
+                    health=self.health,
+                    primary_beam=self.primary_beam,
                 ),
             ),
         )

@@ -107,7 +107,7 @@ def test_damaged_measurements_are_one_error_that_names_the_observation(
 ) -> None:
     with store.write() as connection:
         connection.execute(sa.update(primary_beams).values(measured={"fits": [1]}))
-    with pytest.raises(ProductsError, match="primary_beam '.*' in the products store is damaged"):
+    with pytest.raises(ProductsError, match=r"primary_beam '.*' in the products store is damaged"):
         store.primary_beams.present(7)
 
 
