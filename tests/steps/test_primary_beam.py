@@ -41,18 +41,13 @@ def measured(shape: BeamShape, rng: np.random.Generator) -> BeamMeasurement:
     return BeamMeasurement((fit(WHOLE_BAND, 1.4e9), fit("1335MHz", 1.335e9)))
 
 
-def observe(
-    store: ProductsStore, root: Path, number: int, found: BeamMeasurement | None, **changed: Any
-) -> Any:
+def observe(store: ProductsStore, root: Path, number: int, found: BeamMeasurement | None) -> None:
     """Record what an observation of 12 hours before `MJD` shows; each is a quarter of an hour."""
     mid_mjd = MJD - 0.5 + number / 96
-    one = replace(
-        make_observation(root / f"{number}.ms", mid_mjd, signature=str(number)), **changed
-    )
+    one = make_observation(root / f"{number}.ms", mid_mjd, signature=str(number))
     store.arrive(one)
     grid = SimpleNamespace(ra_deg=number * 3.75)
     record_beam(store, one, cast(Any, SimpleNamespace(primary_beam=found, grid=grid)), "")
-    return one
 
 
 @pytest.fixture
