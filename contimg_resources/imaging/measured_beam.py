@@ -119,7 +119,7 @@ def apparent_fluxes(
         inside & (response >= _LEAST_RESPONSE) & (major_arcsec < _WIDEST * restoring.minor_arcsec)
     )
     noise_jy = noise.at(rows[used], columns[used])
-    bright = (flux_jy * response)[used] >= _LEAST_SNR * noise_jy
+    bright = (noise_jy > 0) & ((flux_jy * response)[used] >= _LEAST_SNR * noise_jy)
     used, noise_jy = used[bright], noise_jy[bright]
     apart_deg = separation_deg(ra[used, None], dec[used, None], ra, dec)
     close = apart_deg < _COMPANION_BEAMS * restoring.major_arcsec / 3600
