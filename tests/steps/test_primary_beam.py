@@ -117,5 +117,3 @@ def test_an_operator_sees_the_beam_beside_the_model(tmp_path: Path, capsys: Any)
     shown = capsys.readouterr()
     assert "images of the next UTC day are corrected for the measured beam" in shown.err
     assert "1335MHz" in shown.out
-    assert run(["beam", "--state", str(tmp_path / "empty")]) == 0
-    assert "no observation has measured the primary beam yet" in capsys.readouterr().err
