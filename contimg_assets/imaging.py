@@ -47,6 +47,11 @@ def _check(name: str, description: str, *, blocking: bool = True) -> dg.AssetChe
             "No antenna is at fault, except those that a person marked as bad.",
             blocking=False,
         ),
+        _check(
+            "primary_beam",
+            "The primary beam that sources measured in the days before agrees with the model.",
+            blocking=False,
+        ),
     ],
     group_name="imaging",
     kinds={"casa", "fits"},
@@ -81,6 +86,7 @@ def image_5min(
             check_results=[
                 *(check_result(verdict) for verdict in imaged.verdicts),
                 check_result(imaged.health, dg.AssetCheckSeverity.WARN),
+                check_result(imaged.primary_beam, dg.AssetCheckSeverity.WARN),
             ],
         )
         stop_at_failed_checks(imaged.verdicts)

@@ -24,6 +24,7 @@ from contimg_resources import __version__
 from contimg_resources.cli import (
     alerts,
     antennas,
+    beam,
     calibrate,
     calibrators,
     catalogue,
@@ -79,6 +80,7 @@ _PANELS: dict[str, dict[str, Any]] = {
         "registry": registry.app,
         "calibrators": calibrators.app,
         "antennas": antennas.app,
+        "beam": beam.beam,
     },
     "Image": {"images": images.app, "mosaic": mosaic.mosaic},
     "Sky": {

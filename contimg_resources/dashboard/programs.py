@@ -1,8 +1,8 @@
 """What the dashboard's server answers besides files.
 
 Belongs here: which requests there are, opening the stores and the list of people for them. Doesn't:
-the answers (see `observing`, `antenna_pages`, `mosaicked`, `caltable_sets`, `vetting`,
-`annotating`, `reprocessing`, `naming`, `contimg_resources.vo`).
+the answers (see `observing`, `antenna_pages`, `beam_pages`, `mosaicked`, `caltable_sets`,
+`vetting`, `annotating`, `reprocessing`, `naming`, `contimg_resources.vo`).
 """
 
 import getpass
@@ -13,6 +13,7 @@ from starlette.routing import Route
 from contimg_resources.casa import Casa
 from contimg_resources.dashboard.annotating import Annotating
 from contimg_resources.dashboard.antenna_pages import AntennaPages
+from contimg_resources.dashboard.beam_pages import BeamPages
 from contimg_resources.dashboard.caltable_sets import CaltableSetPages
 from contimg_resources.dashboard.mosaicked import MosaicPages
 from contimg_resources.dashboard.naming import Names
@@ -84,6 +85,7 @@ def open_programs(
         *(Reprocessing(people, launcher).routes if launcher else ()),
         *ObservationPages(store, address).routes,
         *AntennaPages(store, settings.antennas.days).routes,
+        *BeamPages(store, settings.primary_beam).routes,
         *MosaicPages(store, address).routes,
         *_set_pages(settings, store, address),
         *Names(

@@ -187,10 +187,10 @@ def _read(layout: Layout, half_rad: float) -> Visibilities | None:
             pointings_deg=layout.pointings_deg,
             origin=layout.origin,
             antenna_names=layout.antenna_names,
-            **{
-                name: float(about[name])
-                for name in ("bandwidth_hz", "noise_scale", "start_mjd", "end_mjd")
-            },
+            bandwidth_hz=float(about["bandwidth_hz"]),
+            noise_scale=float(about["noise_scale"]),
+            start_mjd=float(about["start_mjd"]),
+            end_mjd=float(about["end_mjd"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
         # Missing or incomplete: read the MS itself.

@@ -17,7 +17,7 @@ from contimg_resources.instrument.dsa110 import (
     DISH_DIAMETER_M,
     TELESCOPE_NAMES,
 )
-from contimg_resources.instrument.primary_beam import airy_power
+from contimg_resources.instrument.primary_beam import MODEL_SHAPE, BeamShape, airy_power
 from contimg_resources.observations.calibrators import separation_deg
 
 Floats = NDArray[np.float64]
@@ -43,19 +43,19 @@ class DriftBeam:
     #: n_points).
     profiles: Floats
     radii_rad: Floats  #: Angles from the pointing, radians, ascending from 0. Shape (n_points,).
+    shape: BeamShape = MODEL_SHAPE  #: Shape relative to the Airy pattern, which `profiles` have.
 
     def at(self, ra_deg: Floats, dec_deg: Floats) -> Floats:
         """Return the beam in directions (ICRS degrees, any shape); 1 at the common pointing."""
         total = np.zeros(np.shape(ra_deg))
         there = _unit_vectors(ra_deg, dec_deg)
-        for pointing, profile in zip(
-            _unit_vectors(*self.pointings_deg.T), self.profiles, strict=True
-        ):
-            # An arc cosine is exact to 1e-8, where a beam is flat, and takes a third of the time of
-            # a formula for small angles.
-            angle = np.arccos(np.clip(there @ pointing, -1.0, 1.0))
+        for (ra, dec), profile in zip(self.pointings_deg, self.profiles, strict=True):
+            angle = _off_axis_rad(there, ra, dec, self.shape)
             total += np.interp(angle, self.radii_rad, profile, right=0.0)
-        return total
+        if self.shape.is_model:
+            return total
+        profile, there = self.profiles.sum(axis=0), _shape_center_rad(self.shape)
+        return np.asarray(total * profile[0] / np.interp(there, self.radii_rad, profile))
 
     def on_grid(self, grid: ImageGrid) -> Floats:
         """Return the beam on an image, shape (size, size), row = declination upwards."""
@@ -77,12 +77,68 @@ def _unit_vectors(ra_deg: Floats, dec_deg: Floats) -> Floats:
     return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
 
 
+def _off_axis_rad(there: Floats, ra_deg: float, dec_deg: float, shape: BeamShape) -> Floats:
+    """Return the angles at which the Airy pattern has the response toward unit vectors, radians.
+
+    `ra_deg` and `dec_deg` are the pointing.
+    """
+    toward = there @ _unit_vectors(np.asarray(ra_deg), np.asarray(dec_deg))
+    if shape.is_model:
+        # An arc cosine is exact to 1e-8, where a beam is flat, and takes a third of the time of a
+        # formula for small angles.
+        return np.asarray(np.arccos(np.clip(toward, -1.0, 1.0)))
+    ra, dec = np.deg2rad(ra_deg), np.deg2rad(dec_deg)
+    east = there @ np.array([-np.sin(ra), np.cos(ra), 0.0])
+    north = there @ np.array([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)])
+    radius = np.where(toward > 0, shape.radius(east, north), 1.0)
+    return np.asarray(np.arcsin(np.minimum(radius, 1.0)))
+
+
+def _shape_center_rad(shape: BeamShape) -> Floats:
+    """Return the angle at which the Airy pattern has the response toward the pointing, radians."""
+    return np.asarray(np.arcsin(shape.radius(np.zeros(()), np.zeros(()))))
+
+
+def power_toward(
+    pointing_deg: Floats,
+    ra_deg: Floats,
+    dec_deg: Floats,
+    frequencies_hz: Floats,
+    dish_m: tuple[float, float],
+    shape: BeamShape = MODEL_SHAPE,
+) -> Floats:
+    """Return the power response toward sources, shape (n_frequencies, n_sources).
+
+    Parameters
+    ----------
+    pointing_deg : ndarray, shape (2,)
+        Pointing direction, ICRS degrees.
+    ra_deg, dec_deg : ndarray, shape (n_sources,)
+        Directions, ICRS degrees.
+    frequencies_hz : ndarray, shape (n_frequencies,)
+        Frequencies, Hz.
+    dish_m : (float, float)
+        Diameters of dish and blockage, metres.
+    shape : BeamShape
+        Shape of the beam. Whatever it is, the response toward the pointing is 1: the flux scale is
+        that of a calibrator there.
+    """
+    ra, dec = pointing_deg
+    hz = np.asarray(frequencies_hz)[:, None]
+    if shape.is_model:
+        return airy_power(separation_rad(ra, dec, ra_deg, dec_deg)[None, :], hz, *dish_m)
+    away = _off_axis_rad(_unit_vectors(ra_deg, dec_deg), ra, dec, shape)
+    center = airy_power(_shape_center_rad(shape), hz, *dish_m)
+    return np.asarray(airy_power(away[None, :], hz, *dish_m) / center)
+
+
 def drift_beam(
     pointings_deg: Floats,
     field_channel_weight: Floats,
     channels_hz: Floats,
     dish_diameter_m: float,
     blockage_diameter_m: float,
+    shape: BeamShape = MODEL_SHAPE,
 ) -> DriftBeam:
     """Average the Airy beam over pointings and channels, weighted as in the image.
 
@@ -96,6 +152,8 @@ def drift_beam(
         Channel centres, Hz.
     dish_diameter_m, blockage_diameter_m : float
         See `contimg_resources.instrument.primary_beam.airy_power`.
+    shape : BeamShape
+        Shape of the beam relative to that pattern.
 
     Notes
     -----
@@ -117,7 +175,7 @@ def drift_beam(
             power = airy_power(radii, frequency_hz, dish_diameter_m, blockage_diameter_m)
             profiles += np.outer(weight / total, power)
     used = profiles[:, 0] > 0
-    return DriftBeam(pointings_deg[used], profiles[used], radii)
+    return DriftBeam(pointings_deg[used], profiles[used], radii, shape)
 
 
 def dish_of(

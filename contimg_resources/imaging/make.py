@@ -3,7 +3,7 @@
 Belongs here: the sequence of steps and the products. Doesn't: the steps themselves.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from contimg_resources.calibration.beam_record import WHOLE_BAND, BeamMeasurement
 from contimg_resources.casa.tables import opened
 from contimg_resources.core.directories import whole_directory
 from contimg_resources.core.errors import ImagingFailed, in_words_of_reader
@@ -30,6 +31,7 @@ from contimg_resources.imaging.geometry import (
 )
 from contimg_resources.imaging.in_field.calibrating import calibrate_in_field, uncalibrated
 from contimg_resources.imaging.layout import Layout, read_layout
+from contimg_resources.imaging.measured_beam import ApparentFluxes, apparent_fluxes, measure_beam
 from contimg_resources.imaging.model import (
     ImageFiles,
     ImageGrid,
@@ -105,6 +107,7 @@ def make_image(request: ImageRequest) -> ImageResult:
         half_width_rad(layout, dish_m, settings.beam_cut),
         everything=not (request.field_selection or request.spw_selection or settings.uvrange),
     )
+    seen = replace(seen, beam_shape=request.beam_shape)
     outside = None
     if settings.outside and engine.name == FastEngine.name:
         seen, outside = subtract_outside(seen, request.outside_model, request.field_model, dish_m)
@@ -121,7 +124,11 @@ def make_image(request: ImageRequest) -> ImageResult:
         0.3,
     )
     drifting = drift_beam(
-        seen.pointings_deg, weighting.field_channel_weight, weighting.channels_hz, *dish_m
+        seen.pointings_deg,
+        weighting.field_channel_weight,
+        weighting.channels_hz,
+        *dish_m,
+        seen.beam_shape,
     )
     beam = drifting.on_grid(grid)
     task = ImagingTask(
@@ -170,7 +177,12 @@ def make_image(request: ImageRequest) -> ImageResult:
                 outside=outside,
             )
             sub_bands = _SubBands(request, layout, task, raw, partial, other)
-            result = replace(result, sub_bands=sub_bands.made, no_sub_bands=sub_bands.reasons)
+            result = replace(
+                result,
+                sub_bands=sub_bands.made,
+                no_sub_bands=sub_bands.reasons,
+                primary_beam=_primary_beam(request, task, raw, noise, sub_bands.apparent),
+            )
             report_progress("writing FITS and PNG", 0.9)
             title = f"{request.stem}   rms {1e3 * rms_jy:.2f} mJy/beam"
             write_png(files.png, shown, grid, raw.beam, rms_jy, title)
@@ -194,6 +206,36 @@ def _refined(
     return calibrate_in_field(seen, request.field_model, dish_m, request.antennas)
 
 
+def _primary_beam(
+    request: ImageRequest,
+    task: ImagingTask,
+    raw: RawImages,
+    noise: LocalNoise,
+    sub_bands: Sequence[ApparentFluxes],
+) -> BeamMeasurement | None:
+    """Measure the primary beam with the known sources of the field."""
+    if not request.field_model:
+        return None
+    report_progress("measuring the primary beam", 0.88)
+    whole = _apparent(WHOLE_BAND, request, task, raw, noise)
+    return measure_beam([whole, *sub_bands])
+
+
+def _apparent(
+    name: str, request: ImageRequest, task: ImagingTask, raw: RawImages, noise: LocalNoise
+) -> ApparentFluxes:
+    return apparent_fluxes(
+        name,
+        task.weighting.frequency_hz,
+        raw.image,
+        noise,
+        raw.beam,
+        task.grid,
+        task.beam,
+        request.field_model,
+    )
+
+
 class _SubBands:
     """The images of sub-bands, whose files a thread writes.
 
@@ -205,6 +247,8 @@ class _SubBands:
         Why the others weren't made, by name.
     written : list of Future
         Their files.
+    apparent : list of ApparentFluxes
+        The known sources in them.
     """
 
     def __init__(
@@ -220,6 +264,7 @@ class _SubBands:
         self.reasons = without_enough_data(bands, task)
         self.made: tuple[SubBandImage, ...] = ()
         self.written: list[Future[None]] = []
+        self.apparent: list[ApparentFluxes] = []
         for number, band in enumerate(b for b in bands if b.name not in self.reasons):
             report_progress(f"sub-band {band.name}", 0.85 + 0.04 * number / len(bands))
             try:
@@ -240,6 +285,10 @@ class _SubBands:
             )
             self.made += (made,)
             self.written.append(other.submit(_write_sub_band, made, partial, request, own, images))
+            if request.field_model:
+                area = images.beam.area_pixels(own.grid.cell_arcsec)
+                noise = LocalNoise.of(images.residual, area)
+                self.apparent.append(_apparent(band.name, request, own, images, noise))
 
 
 def _write_sub_band(

@@ -11,7 +11,9 @@ import numpy as np
 
 from contimg_resources.calibration.antenna_health import AntennaEvidence
 from contimg_resources.calibration.antenna_record import KnownAntennas
+from contimg_resources.calibration.beam_record import BeamMeasurement
 from contimg_resources.core.arrays import Floats
+from contimg_resources.instrument.primary_beam import MODEL_SHAPE, BeamShape
 from contimg_resources.settings import ImagingSettings
 
 
@@ -54,8 +56,10 @@ class ImageRequest:
     dish_diameter_m: float | None = None
     blockage_diameter_m: float | None = None
     min_snr: float = 6.0  #: Signal-to-noise ratio (local rms) above which sources are listed.
-    #: Known sources about the field, for in-field calibration (see `ImagingSettings.in_field`).
+    #: Known sources about the field, for in-field calibration (see `ImagingSettings.in_field`) and
+    #: for measuring the primary beam.
     field_model: tuple[ReferenceSource, ...] = ()
+    beam_shape: BeamShape = MODEL_SHAPE  #: Shape of the primary beam that is corrected for.
     #: Antennas that earlier observations or persons have judged.
     antennas: KnownAntennas = field(default_factory=KnownAntennas)
     #: Known bright sources far outside the field, which are subtracted (see
@@ -345,3 +349,5 @@ class ImageResult:
     no_sub_bands: dict[str, str] = field(default_factory=dict)
     in_field: InFieldCalibration | None = None  #: In-field calibration; None: not asked for.
     outside: OutsideSources | None = None  #: Sources outside of the image; None: not asked for.
+    #: The primary beam that its known sources show; None: there are none.
+    primary_beam: BeamMeasurement | None = None

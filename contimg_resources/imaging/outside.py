@@ -200,7 +200,7 @@ class _Work:
                     continue
                 pointing = self.seen.pointings_deg[int(block.field_ids[some[0]])]
                 hz = block.channels_hz
-                apparent_jy = apparent_fluxes_jy(field, pointing, hz, dish_m)
+                apparent_jy = apparent_fluxes_jy(field, pointing, hz, dish_m, self.seen.beam_shape)
                 model = model_visibilities(field, apparent_jy, cosines, uvw_m, hz)
                 values[some] -= model[:, block.first[some], block.second[some]].T
         return ""

@@ -152,7 +152,11 @@ def image_sub_band(
         seen, tuple(w for w in _parts(whole.weighting.weight, places) if w.shape[1])
     )
     beam = drift_beam(
-        seen.pointings_deg, weighting.field_channel_weight, weighting.channels_hz, *whole.dish_m
+        seen.pointings_deg,
+        weighting.field_channel_weight,
+        weighting.channels_hz,
+        *whole.dish_m,
+        seen.beam_shape,
     )
     grid = whole.grid
     if bright is not None:

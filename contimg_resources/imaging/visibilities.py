@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import speed_of_light
 
+from contimg_resources.instrument.primary_beam import MODEL_SHAPE, BeamShape
+
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
@@ -59,6 +61,7 @@ class Visibilities:
     end_mjd: float
     origin: dict[str, Any]  #: Origin recorded in the calibrated MS.
     antenna_names: tuple[str, ...]  #: Names of the antennas, by row of the ANTENNA table.
+    beam_shape: BeamShape = MODEL_SHAPE  #: Shape of the primary beam that they are taken to have.
 
     def without(self, antennas: Collection[str]) -> "Visibilities":
         """Return the visibilities without the data of some antennas, by name."""

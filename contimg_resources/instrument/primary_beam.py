@@ -1,15 +1,62 @@
 """The primary beam: the Airy pattern of a dish with a central blockage.
 
-Belongs here: power and voltage as functions of angle and frequency.
-Doesn't: its mean over a drift, grids and images (see `contimg_resources.imaging.beam`).
+Belongs here: power and voltage as functions of angle and frequency, and the shape of a beam beside
+that pattern.
+Doesn't: its mean over a drift, grids and images (see `contimg_resources.imaging.beam`), measuring
+the shape (see `contimg_resources.imaging.measured_beam`).
 """
 
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 
 from contimg_resources.core.arrays import Floats
 from contimg_resources.instrument.dsa110 import BLOCKAGE_DIAMETER_M, DISH_DIAMETER_M
+
+
+@dataclass(frozen=True)
+class BeamShape:
+    """The shape of a primary beam relative to the Airy pattern of the dish.
+
+    East is toward smaller hour angles. The axes of the ellipse are those of the mount: hour angle
+    and declination.
+    """
+
+    width: float = 1.0  #: Width over that of the pattern, geometric mean of both axes.
+    #: `east_deg`, `north_deg`: Direction of the beam's centre from the pointing, degrees.
+    east_deg: float = 0.0
+    north_deg: float = 0.0
+    #: e: the beam is wider by 1 + e from east to west, and by 1 - e from north to south.
+    ellipticity: float = 0.0
+
+    def radius(self, east: Floats, north: Floats) -> Floats:
+        """Return the sine of the angle at which the pattern has the response of this beam.
+
+        `east` and `north` are direction cosines about the pointing, of the same shape.
+        """
+        east = (east - np.sin(np.radians(self.east_deg))) / (self.width * (1 + self.ellipticity))
+        north = (north - np.sin(np.radians(self.north_deg))) / (self.width * (1 - self.ellipticity))
+        return np.asarray(np.hypot(east, north))
+
+    @property
+    def parameters(self) -> Floats:
+        """Return width, east, north, ellipticity as an array."""
+        return np.array(astuple(self))
+
+    @property
+    def beside_model(self) -> Floats:
+        """Return the parameters minus those of the model."""
+        return np.asarray(self.parameters - MODEL_SHAPE.parameters)
+
+    @property
+    def is_model(self) -> bool:
+        """Whether it is that of the model."""
+        return self == MODEL_SHAPE
+
+
+#: The beam of the model: the pattern itself.
+MODEL_SHAPE = BeamShape()
 
 
 def airy_power(

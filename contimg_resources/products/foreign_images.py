@@ -35,6 +35,7 @@ from contimg_resources.products.tables import (
     images,
     observation_events,
     observations,
+    primary_beams,
 )
 
 #: The step that adds an image.
@@ -120,7 +121,7 @@ class ImageProducts(PartOfStore):
                 connection.execute(
                     sa.update(observations).where(observations.c.key == key).values(**values)
                 )
-                for table in (artefacts, images, antenna_evidence):
+                for table in (artefacts, images, antenna_evidence, primary_beams):
                     connection.execute(sa.delete(table).where(table.c.key == key))
             replace_products(connection, rows, numbers)
             told = f"{message or 'made again'}{f': {refused}' if refused else ''}"

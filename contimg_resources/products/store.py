@@ -33,6 +33,7 @@ from contimg_resources.products.model import (
 )
 from contimg_resources.products.mosaics import MosaicProducts
 from contimg_resources.products.new_sources import NewSources
+from contimg_resources.products.primary_beams import PrimaryBeams
 from contimg_resources.products.recording import (
     add_event,
     events_of,
@@ -171,6 +172,11 @@ class ProductsStore(ArtefactStore):
     def antennas(self) -> AntennaProducts:
         """Evidence about antennas, and persons' marks of them."""
         return AntennaProducts(self)
+
+    @property
+    def primary_beams(self) -> PrimaryBeams:
+        """Measured primary beams."""
+        return PrimaryBeams(self)
 
     @property
     def new_sources(self) -> NewSources:

@@ -156,6 +156,22 @@ antenna_marks = sa.Table(
     sa.Column("created_mjd", sa.Double, nullable=False),
 )
 
+#: The primary beam that each observation shows: one row for each observation.
+primary_beams = sa.Table(
+    "primary_beams",
+    metadata,
+    sa.Column("key", sa.ForeignKey("observations.key"), primary_key=True),
+    sa.Column("telescope", sa.String(64), nullable=False),
+    sa.Column("mid_mjd", sa.Double, nullable=False),
+    sa.Column("ra_deg", sa.Double, nullable=False),
+    sa.Column("declination_deg", sa.Double, nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("created_mjd", sa.Double, nullable=False),
+    # Large, so last.
+    sa.Column("measured", sa.JSON, nullable=False),
+    sa.Index("ix_primary_beams_mid", "mid_mjd"),
+)
+
 #: One row for each mosaic.
 mosaics = sa.Table(
     "mosaics",

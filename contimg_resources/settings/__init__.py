@@ -13,6 +13,7 @@ from contimg_resources.settings.observations import (
     CalibrationSettings,
     CasaSettings,
     ImagingSettings,
+    PrimaryBeamSettings,
     SubBandSettings,
 )
 from contimg_resources.settings.platform import (
@@ -51,6 +52,7 @@ __all__ = [
     "ImagingSettings",
     "MosaicSettings",
     "PhotometrySettings",
+    "PrimaryBeamSettings",
     "RetentionSettings",
     "SensorSettings",
     "Settings",

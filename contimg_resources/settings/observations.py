@@ -212,6 +212,23 @@ class AntennaSettings(Section):
     )
 
 
+class PrimaryBeamSettings(Section):
+    """The primary beam, which the sources that drift through it measure."""
+
+    use: bool = Field(
+        True,
+        description="Correct images for the measured shape of the primary beam (width, centre, "
+        "ellipticity), where it differs significantly from the model. It is measured in any case.",
+    )
+    days: float = Field(
+        7.0,
+        ge=1,
+        le=60,
+        description="Observations of this number of days before the UTC day of an observation "
+        "count.",
+    )
+
+
 class ImagingSettings(Section):
     """The 5-minute image."""
 

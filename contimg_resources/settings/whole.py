@@ -28,6 +28,7 @@ from contimg_resources.settings.observations import (
     CalibrationSettings,
     CasaSettings,
     ImagingSettings,
+    PrimaryBeamSettings,
     SubBandSettings,
 )
 from contimg_resources.settings.platform import (
@@ -110,6 +111,7 @@ class Settings(BaseSettings):
     uvh5: SubBandSettings = SubBandSettings()
     calibration: CalibrationSettings = CalibrationSettings()
     antennas: AntennaSettings = AntennaSettings()
+    primary_beam: PrimaryBeamSettings = PrimaryBeamSettings()
     imaging: ImagingSettings = ImagingSettings()
     catalogue: CatalogueSettings = CatalogueSettings()
     mosaics: MosaicSettings = MosaicSettings()

@@ -35,6 +35,12 @@ from contimg_resources.steps.antennas import check_antennas, known_antennas, rec
 from contimg_resources.steps.disk_space import wait_for_disk_space
 from contimg_resources.steps.in_casa import image, load_engines
 from contimg_resources.steps.origin import software
+from contimg_resources.steps.primary_beam import (
+    beam_shape,
+    check_primary_beam,
+    known_beam,
+    record_beam,
+)
 from contimg_resources.steps.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -62,7 +68,10 @@ class Imaged:
     checksums: tuple[str, ...]  #: Checksums of the image, the PB-corrected image and the residual.
     engine_s: float  #: Imaging time in the CASA process, without its start-up, seconds.
     antennas: ObservedAntennas  #: What the observation shows about its antennas.
-    health: Verdict  #: Check of the antennas; a failure doesn't fail the image.
+    #: `health`, `primary_beam`: Checks of the antennas and of the measured primary beam; a failure
+    #: doesn't fail the image.
+    health: Verdict
+    primary_beam: Verdict
 
     @property
     def thumbnail(self) -> bytes:
@@ -100,12 +109,15 @@ def image_observation(
     # A missing catalogue raises now, not after minutes of imaging.
     catalogue = workshop.reference_catalogue()
     index = workshop.settings.catalogue.default_spectral_index
+    beam = known_beam(workshop.products, observation, workshop.settings.primary_beam)
+    shape = beam_shape(beam, workshop.settings.primary_beam)
     provenance = {
         "observation": key,
         "ms": str(observation.path),
         "caltable_set": calibrated.set_name,
         "caltable_version": str(calibrated.set_version),
         "caltable_borrowed": str(calibrated.borrowed),
+        **({} if shape.is_model else {"measured primary beam": str(asdict(shape))}),
         **software(),
     }
     request = ImageRequest(
@@ -114,8 +126,9 @@ def image_observation(
         stem=key,
         settings=imaging,
         field_model=field_model(observation, catalogue, index, workshop.calibrators.calibrators)
-        if imaging.in_field and catalogue is not None
+        if catalogue is not None
         else (),
+        beam_shape=shape,
         antennas=known_antennas(workshop.products, observation, workshop.settings.antennas),
         outside_model=outside_model(observation, catalogue, index)
         if imaging.outside and catalogue is not None
@@ -144,6 +157,7 @@ def image_observation(
     )
     workshop.products.put_artefacts(key, artefacts, image=numbers, instead_of=_OF_SUB_BANDS)
     observed = record_antennas(workshop.products, observation, result, run_id)
+    record_beam(workshop.products, observation, result, run_id)
     refused = [v.words for v in verdicts if not v.passed]
     workshop.products.set_state(
         key,
@@ -163,6 +177,7 @@ def image_observation(
         engine_s=timed.seconds,
         antennas=observed,
         health=check_antennas(observed, request.antennas),
+        primary_beam=check_primary_beam(beam, shape),
     )
 
 
@@ -311,6 +326,7 @@ def _parameters(result: ImageResult, request: ImageRequest) -> dict[str, Any]:
         "engine": result.engine,
         "beam_cut": request.settings.beam_cut,
         "uvrange": request.settings.uvrange,
+        **({} if request.beam_shape.is_model else {"beam_shape": asdict(request.beam_shape)}),
     }
 
 

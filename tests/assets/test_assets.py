@@ -59,6 +59,7 @@ class Steps:
         self.failures: dict[str, list[BaseException]] = {}
         self.verdicts = GOOD
         self.health = Verdict("antennas", True, "none of 96 antennas is at fault")
+        self.primary_beam = Verdict("primary_beam", True, "as the model")
         self.measured: Any = SimpleNamespace(
             record=SimpleNamespace(checksum="e"),
             verdicts=(
@@ -102,7 +103,10 @@ class Steps:
             self._step(
                 "image",
                 lambda: SimpleNamespace(
-                    checksums=("c",), verdicts=self.verdicts, health=self.health
+                    checksums=("c",),
+                    verdicts=self.verdicts,
+                    health=self.health,
+                    primary_beam=self.primary_beam,
                 ),
             ),
         )

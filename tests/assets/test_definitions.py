@@ -177,9 +177,9 @@ def test_every_check_of_a_product_is_partitioned_and_blocking(definitions: dg.De
     }
     overall = checks.pop("caltables_current")
     # A bad epoch is marked, and kept to be looked at; candidates are valid beside a low threshold;
-    # images are made without a bad antenna.
+    # images are made without a bad antenna, and with the beam that was measured.
     warnings = ("threshold_holds", "flux_scale", "positions", "spectral_indices", "found_sources")
-    for name in (*warnings, "antennas"):
+    for name in (*warnings, "antennas", "primary_beam"):
         assert not checks.pop(name).blocking
     assert (overall.asset_key.to_user_string(), overall.blocking) == ("caltable_set", False)
     assert set(checks) == {

@@ -55,6 +55,7 @@ READS_ONLY = {
     *("registry active", "registry list", "registry show", "registry verify", "alerts list"),
     *("lightcurves list", "lightcurves show", "candidates list", "candidates show"),
     *("uvh5 show", "uvh5 group", "workers", "antennas list", "antennas show", "new-sources"),
+    "beam",
 }
 #: Their products are made from others, and the same command makes them again.
 MAKES_PRODUCTS = {

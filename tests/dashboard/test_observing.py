@@ -15,6 +15,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from PIL import Image
 
+from contimg_resources.calibration.beam_record import ObservedBeam
 from contimg_resources.products.model import Artefact, ArtefactKind, ImageRecord, ObservationState
 from contimg_resources.settings import Settings
 from contimg_resources.steps.exporting import export_dashboard
@@ -24,6 +25,7 @@ from tests.dashboard.conftest import go, violations
 from tests.dashboard.test_vetting import serving
 from tests.products.conftest import make_observation
 from tests.products.test_antennas import DEAD, GOOD, record
+from tests.steps.test_primary_beam import WIDE, measured
 
 COLUMNS, ROWS = 96, 64
 PEAK = (70, 20)
@@ -74,7 +76,10 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run_id="run-7",
     )
     for number, bad in enumerate([(), ("24",), ("24", "104"), ("24",)]):
-        record(workshop.products, root, number, *bad, days=-0.5)
+        of = record(workshop.products, root, number, *bad, days=-0.5)
+        found = measured(WIDE, np.random.default_rng(number))
+        beam = ObservedBeam(of, HOSTILE, workshop.products.get(of).mid_mjd, 5.0, 54.0, found)
+        workshop.products.primary_beams.put(beam)
     evidence = {"1": GOOD, HOSTILE: DEAD}
     workshop.products.antennas.put(
         observation.key, "OVRO_MMA", observation.mid_mjd, evidence, {HOSTILE: "why"}
@@ -189,6 +194,25 @@ def test_antennas_are_a_grid_that_an_observation_links_to(
         drawn = grid.locator(f"path.{kind}").first.get_attribute("d")
         assert drawn.count("M") == n
     assert HOSTILE in page.locator("table", has_text="Evidence of").text_content()
+    assert violations(page) == []
+
+
+@needs_browser
+def test_the_primary_beam_is_drawn_beside_the_model(
+    address: str, new_page: Callable[..., Any]
+) -> None:
+    status, _, body = ask(address, "/api/primary-beam")
+    told = json.loads(body)
+    assert (status, len(told["observations"]), told["is_used"]) == (200, 4, False)
+    assert [e["name"] for e in told["estimates"]] == ["whole band", "1335MHz"]
+    at = told["cuts"]["angle_deg"].index(1.5)
+    assert told["cuts"]["east"][at] > told["cuts"]["model"][at] > told["cuts"]["north"][at]
+    page = new_page()
+    go(page, address, "beam")
+    page.locator("#beam-cuts svg[role=img] .frame").wait_for()
+    assert "too few for a comparison" in page.locator("#beam-words").text_content()
+    assert page.locator("#beam-cuts path.line").count() >= 3
+    assert page.locator("#beam-width path.errors.main").get_attribute("d").count("M") == 4
     assert violations(page) == []
 
 

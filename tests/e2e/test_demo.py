@@ -181,7 +181,7 @@ def test_every_check_was_made_and_only_the_dead_antenna_was_found(night: Night) 
     assert (health["success"], health["severity"]) == (False, "WARN")
     (dead,) = DEMO_NIGHT.dead_antennas
     assert health["description"].startswith(f"antenna {dead}: no data")
-    assert set(image) == {"image_rms", "beam_sane", "known_fluxes", "astrometry"}
+    assert set(image) == {*("image_rms", "beam_sane", "known_fluxes", "astrometry", "primary_beam")}
     solve = night.checks("caltable_set")
     assert solve.pop("caltables_current")["evaluation"]["success"]
     assert set(solve) == {"solve_quality"}

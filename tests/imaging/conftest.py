@@ -8,6 +8,7 @@ import pytest
 from contimg_resources.casa import Casa
 from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.model import ImageRequest, ImageResult
+from contimg_resources.settings import ImagingSettings
 from contimg_resources.simulation.observation import SimulationRequest, simulate_observation
 from contimg_resources.simulation.spec import GainSpec, SimulationSpec, Size, SkySpec
 from contimg_resources.simulation.truth import Truth
@@ -61,6 +62,9 @@ def imaged(casa: Casa, sky: Sky, of_all_workers: Path) -> ImageResult:
             ms=sky.ms,
             directory=place,
             stem="61041.00347",
+            # The sources measure the primary beam, and calibrate nothing.
+            settings=ImagingSettings(in_field=False),
+            field_model=tuple(sky.references),
             provenance={
                 "observation": "61041.00347",
                 "caltable_set": "3C48",

@@ -17,6 +17,7 @@ from contimg_resources.imaging.engines.base import engine_named
 from contimg_resources.imaging.make import load_image_result, make_image
 from contimg_resources.imaging.matching import MatchReport, match_image
 from contimg_resources.imaging.model import ImageRequest, ImageResult
+from contimg_resources.instrument.primary_beam import MODEL_SHAPE
 from contimg_resources.settings import ImagingSettings
 from tests.imaging.conftest import as_it_came
 from tests.imaging.imaging_steps import Sky, Spoil, spoil
@@ -82,6 +83,21 @@ def test_the_rms_is_what_the_noise_predicts(imaged: ImageResult, sky: Sky) -> No
     # Briggs weights cost something against natural ones, and never gain.
     inflation = statistics.expected_rms_jy / sky.truth.record.expected_rms_jy
     assert 1.0 < inflation < 1.5
+
+
+def test_its_sources_show_the_primary_beam_that_they_were_simulated_with(
+    imaged: ImageResult,
+) -> None:
+    found = imaged.primary_beam
+    assert found is not None
+    assert found.used == MODEL_SHAPE
+    whole, *bands = found.fits
+    assert whole.name == "whole band"
+    assert {b.name for b in bands} <= {b.name for b in imaged.sub_bands}
+    for fit in found.fits:
+        pulls = fit.shape.beside_model / np.sqrt(np.diag(fit.covariance))
+        assert (np.abs(pulls) < 4).all()
+    assert whole.scale == pytest.approx(1, abs=0.03)
 
 
 def test_the_grid_follows_the_beam_and_the_primary_beam(imaged: ImageResult) -> None:

@@ -237,6 +237,7 @@ def test_a_store_from_before_sub_bands_opens(tmp_path: Path) -> None:
     store.arrive(make_observation(tmp_path / "a.ms", MJD, signature="a"))
     store.close()
     with sqlite3.connect(file) as connection:
+        connection.execute("DROP TABLE primary_beams")
         connection.execute("DROP TABLE new_sources")
         connection.execute("ALTER TABLE candidates DROP COLUMN kind")
         connection.execute("DROP TABLE rejections")
@@ -267,6 +268,7 @@ def test_absolute_paths_of_an_earlier_release_become_relative(
         store.close()
     with sqlite3.connect(file) as connection:
         for later in (
+            "DROP TABLE primary_beams",
             "DROP TABLE new_sources",
             "ALTER TABLE candidates DROP COLUMN kind",
             "DROP TABLE rejections",

@@ -178,7 +178,14 @@ def _with(
 ) -> BrightSources:
     """Subtract further sources, and refine the fluxes and spectra of the dominant ones."""
     seen = task.seen
-    there = variation_of(found, found_in, seen.pointings_deg, seen.phase_center_deg, task.dish_m)
+    there = variation_of(
+        found,
+        found_in,
+        seen.pointings_deg,
+        seen.phase_center_deg,
+        task.dish_m,
+        seen.beam_shape,
+    )
     more = seen_through(there, band)
     table = more.table_jy(band)
     values = tuple(v.copy() for v in seen.values) if known is None else known.values

@@ -18,12 +18,12 @@ from contimg_resources.calibration.ms.health import channel_frequencies_hz
 from contimg_resources.casa.tables import copy_table
 from contimg_resources.core.errors import ImagingFailed
 from contimg_resources.core.point_sources import direction_cosines
-from contimg_resources.imaging.beam import separation_rad
+from contimg_resources.imaging.beam import power_toward
 from contimg_resources.imaging.engines.point_loops import subtract_points, turn_to_points
 from contimg_resources.imaging.model import Source
 from contimg_resources.imaging.visibilities import Block, Visibilities
 from contimg_resources.imaging.weighting import Weighting
-from contimg_resources.instrument.primary_beam import airy_power
+from contimg_resources.instrument.primary_beam import MODEL_SHAPE, BeamShape
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -91,12 +91,18 @@ class Variation:
     pointings_deg: Floats  #: Pointing directions, ICRS degrees. Shape (n_fields, 2).
     dish_m: tuple[float, float]  #: Diameters of dish and blockage, metres.
     reference_hz: float  #: Effective frequency, Hz.
+    beam_shape: BeamShape = MODEL_SHAPE  #: Shape of the primary beam.
 
     def response(self, field: int, frequency_hz: Floats) -> Floats:
         """Return beam times relative spectrum, shape (n_channels, n_sources)."""
-        ra, dec = self.pointings_deg[field]
-        angle = separation_rad(ra, dec, self.ra_deg, self.dec_deg)
-        power = airy_power(angle[None, :], frequency_hz[:, None], *self.dish_m)
+        power = power_toward(
+            self.pointings_deg[field],
+            self.ra_deg,
+            self.dec_deg,
+            frequency_hz,
+            self.dish_m,
+            self.beam_shape,
+        )
         ratio = frequency_hz[:, None] / self.reference_hz
         return np.asarray(power * ratio**self.spectral_index)
 
@@ -123,6 +129,7 @@ def variation_of(
     pointings_deg: Floats,
     phase_center_deg: tuple[float, float],
     dish_m: tuple[float, float],
+    beam_shape: BeamShape = MODEL_SHAPE,
 ) -> Variation:
     """Combine sources, without spectra.
 
@@ -138,6 +145,8 @@ def variation_of(
         The one phase centre, ICRS degrees.
     dish_m : (float, float)
         Diameters of dish and blockage, metres.
+    beam_shape : BeamShape
+        Shape of the primary beam.
     """
     ra = np.array([s.ra_deg for s in sources])
     dec = np.array([s.dec_deg for s in sources])
@@ -151,6 +160,7 @@ def variation_of(
         pointings_deg=pointings_deg,
         dish_m=dish_m,
         reference_hz=band.frequency_hz,
+        beam_shape=beam_shape,
     )
     return _scaled(unknown, band, np.array([s.peak_jy for s in sources]))
 

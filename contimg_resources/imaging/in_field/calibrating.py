@@ -16,7 +16,7 @@ from contimg_resources.calibration.antenna_health import Evidence, told
 from contimg_resources.calibration.antenna_record import NOTHING_KNOWN, KnownAntennas
 from contimg_resources.core.point_sources import direction_cosines
 from contimg_resources.core.progress import report_progress
-from contimg_resources.imaging.beam import separation_rad
+from contimg_resources.imaging.beam import power_toward
 from contimg_resources.imaging.in_field.adopting import Adopted
 from contimg_resources.imaging.in_field.evidence import antenna_evidence
 from contimg_resources.imaging.in_field.hands import align_hands
@@ -25,7 +25,7 @@ from contimg_resources.imaging.in_field.solving import FieldGains, solve_field
 from contimg_resources.imaging.in_field.sums import FieldSums, field_sums
 from contimg_resources.imaging.model import InFieldCalibration, InFieldSolution, ReferenceSource
 from contimg_resources.imaging.visibilities import Block, Visibilities
-from contimg_resources.instrument.primary_beam import airy_power, airy_voltage
+from contimg_resources.instrument.primary_beam import airy_voltage
 
 #: The model has the brightest sources, which together have this share of the sum of all squared
 #: apparent flux densities; the others hardly change a gain ...
@@ -211,10 +211,10 @@ def _brightest(
     ra, dec = np.array([(s.ra_deg, s.dec_deg) for s in sources]).T
     fields = np.unique(np.concatenate([np.unique(b.field_ids) for b in seen.blocks]))
     middle_hz = float(np.mean(seen.channels_hz))
-    away = [
-        separation_rad(seen.pointings_deg[f, 0], seen.pointings_deg[f, 1], ra, dec) for f in fields
-    ]
-    power = np.mean([airy_power(each, middle_hz, *dish_m) for each in away], axis=0)
+    hz, shape = np.array([middle_hz]), seen.beam_shape
+    power = np.mean(
+        [power_toward(seen.pointings_deg[f], ra, dec, hz, dish_m, shape)[0] for f in fields], axis=0
+    )
     apparent_jy = np.array([s.flux_at(middle_hz) for s in sources]) * power
     order = np.argsort(-apparent_jy)
     squares = np.cumsum(apparent_jy[order] ** 2)

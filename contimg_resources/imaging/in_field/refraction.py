@@ -174,7 +174,7 @@ def _offsets(
             moved[2] -= (cosines[:2] * assumed[t].T).sum(axis=0) / (1 + cosines[2])
             pointing = seen.pointings_deg[int(block.field_ids[rows[0]])]
             hz = block.channels_hz[columns]
-            apparent_jy = apparent_fluxes_jy(sources, pointing, hz, dish_m)
+            apparent_jy = apparent_fluxes_jy(sources, pointing, hz, dish_m, seen.beam_shape)
             values, weights = _corrected(block, rows, columns, gains, t, seen.noise_scale)
             first, second = block.first[rows], block.second[rows]
             u, v = (block.uvw_m[rows, k].astype(np.float32) for k in (0, 1))

@@ -20,10 +20,10 @@ from contimg_resources.core.point_sources import (
     direction_cosines,
     point_source_visibilities,
 )
-from contimg_resources.imaging.beam import separation_rad
+from contimg_resources.imaging.beam import power_toward
 from contimg_resources.imaging.model import ReferenceSource
 from contimg_resources.imaging.visibilities import Block, Visibilities
-from contimg_resources.instrument.primary_beam import airy_power
+from contimg_resources.instrument.primary_beam import BeamShape
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -114,7 +114,9 @@ def field_sums(
             if not len(some):
                 continue
             pointing = seen.pointings_deg[int(block.field_ids[some[0]])]
-            apparent_jy = apparent_fluxes_jy(sources, pointing, block.channels_hz, dish_m)
+            apparent_jy = apparent_fluxes_jy(
+                sources, pointing, block.channels_hz, dish_m, seen.beam_shape
+            )
             model = model_visibilities(sources, apparent_jy, cosines, uvw_m, block.channels_hz)
             counted = signal[t], n_values[t], n_rows[t]
             sums = _Sums(product[t], power[t], weight[t], frequency, *counted)
@@ -186,17 +188,17 @@ def apparent_fluxes_jy(
     pointing_deg: Floats,
     frequencies_hz: Floats,
     dish_m: tuple[float, float],
+    beam_shape: BeamShape,
 ) -> Floats:
     """Return flux densities through the beam, Jy, shape (frequencies, sources).
 
-    `pointing_deg` is its direction, ICRS degrees; `dish_m` as in `field_sums`.
+    `pointing_deg`, `dish_m` and `beam_shape` as in `contimg_resources.imaging.beam.power_toward`.
     """
     columns = np.array(
         [(s.flux_jy, s.reference_ghz, s.spectral_index, s.ra_deg, s.dec_deg) for s in sources]
     )
     flux_jy, ghz, index, ra_deg, dec_deg = columns.T
-    away = separation_rad(pointing_deg[0], pointing_deg[1], ra_deg, dec_deg)
-    beam = airy_power(away[None, :], frequencies_hz[:, None], *dish_m)
+    beam = power_toward(pointing_deg, ra_deg, dec_deg, frequencies_hz, dish_m, beam_shape)
     return np.asarray(beam * flux_jy * (frequencies_hz[:, None] / 1e9 / ghz) ** index)
 
 

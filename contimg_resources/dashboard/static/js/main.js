@@ -7,6 +7,7 @@ import { isLive } from "./live.js";
 import { LoadFailure, loadIndex, OLD_DAYS } from "./loading.js";
 import { lengthText, nowMjd, utcText } from "./times.js";
 import * as antennas from "./views/antennas.js";
+import * as beam from "./views/beam.js";
 import * as calibration from "./views/calibration.js";
 import * as candidates from "./views/candidates.js";
 import * as lightcurves from "./views/lightcurves.js";
@@ -20,7 +21,7 @@ import * as tonight from "./views/tonight.js";
 import * as variables from "./views/variables.js";
 
 /** Each has `title`, `needs` (documents) and `show(index, argument)`, which returns elements. */
-const VIEWS = { tonight, sky, map, quality, calibration, ...(isLive ? { antennas } : {}), sources, variables, lightcurves, candidates, observations, mosaics };
+const VIEWS = { tonight, sky, map, quality, calibration, ...(isLive ? { antennas, beam } : {}), sources, variables, lightcurves, candidates, observations, mosaics };
 
 const RELOAD_MS = 60_000;
 
