@@ -28,7 +28,7 @@ from contimg_resources.steps.workshop import Workshop
 FIRST_GOAL_S, VIEW_GOAL_S, EXPORT_GOAL_S = 1.0, 2.0, 10.0
 #: Requests for each address, the first included.
 ASKED = 3
-_WAIT_S, _POLL_S = 300.0, 0.01
+_WAIT_S, _POLL_S = 300.0, 0.03
 
 #: Whether a view is shown: its charts, and the pictures in the window. The time since navigation.
 _SHOWN = """(view) => {
@@ -40,7 +40,9 @@ _SHOWN = """(view) => {
     && performance.now();
 }"""  # noqa: E501
 #: Size of all that was loaded, bytes.
-_LOADED = """performance.getEntriesByType("resource").reduce((n, one) => n + one.encodedBodySize, 0)"""
+_LOADED = (
+    """performance.getEntriesByType("resource").reduce((n, one) => n + one.encodedBodySize, 0)"""
+)
 
 
 def measure_dashboard(settings: Settings, progress: Progress) -> list[Cost]:
