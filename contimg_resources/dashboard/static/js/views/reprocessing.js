@@ -22,7 +22,7 @@ export async function reprocessing(mjd) {
     said.textContent = "Launching …";
     try {
       const { run } = await ask("reprocess", "POST", chosen);
-      said.replaceChildren("A run was launched: ", el("a", { href: run, rel: "noreferrer noopener", target: "_blank" }, run.split("/").at(-1)), " lists the observations, and those that are left out.");
+      said.replaceChildren("A run was launched. At its end ", el("a", { href: run, rel: "noreferrer noopener", target: "_blank" }, "its page in Dagster"), " lists the observations that were left out, and leads to the backfill of the others.");
     } catch (error) {
       said.textContent = `${error.message}.`;
     } finally {
