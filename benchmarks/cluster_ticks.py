@@ -7,13 +7,12 @@ Doesn't: ticks in a running platform, where all sensors share a process (see `pl
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from benchmarks.measure import processor_s
 from benchmarks.platform_years import Cost
 from contimg_resources.core.errors import BenchFailed
 from contimg_resources.products.store import ProductsStore
@@ -53,14 +52,7 @@ class Meter:
         return Cost(name, seconds, goal_s, (self._used_s() - before_s) / n)
 
     def _used_s(self) -> float:
-        ticks = 0
-        children = Path(f"/proc/{self._server}/task/{self._server}/children").read_text().split()
-        for pid in (self._server, *children):
-            with suppress(OSError):
-                # Processes that ended are counted with their parent.
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                ticks += sum(map(int, fields[11:15]))
-        return sum(os.times()[:4]) + ticks / os.sysconf("SC_CLK_TCK")
+        return sum(os.times()[:4]) + processor_s(self._server)
 
 
 def tick_costs(products_url: str) -> list[Cost]:

@@ -10,6 +10,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -81,6 +82,18 @@ def peak_bytes() -> int:
     if found is None:
         raise BenchFailed("/proc/self/status has no peak memory (VmHWM)")
     return int(found[1]) * 1024
+
+
+def processor_s(pid: int) -> float:
+    """Return the processor time of a process and its children so far, seconds."""
+    ticks = 0
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    for one in (pid, *children):
+        with suppress(OSError):
+            # Processes that ended are counted with their parent.
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def measured(work: Callable[[], object]) -> Measured:

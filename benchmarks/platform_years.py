@@ -1,7 +1,8 @@
 """``contimg bench-years``: the cost of queries of a state directory after years of observing.
 
 Belongs here: Dagster's part of the state, the platform on it, and output.
-Doesn't: the stores' part (see `benchmarks.years`), stores in Postgres (see `.cluster_stores`).
+Doesn't: the stores' part (see `.years` and `.years_sky`), the dashboard (see `.dashboard`), stores
+in Postgres (see `.cluster_stores`).
 
 Rows of Dagster's databases are multiplied in SQL: through its interfaces a season would take hours.
 """
@@ -23,7 +24,7 @@ import typer
 
 from contimg_resources.cli.arguments import AsJson
 from contimg_resources.cli.console import print_json, print_table, progress
-from contimg_resources.core.errors import PlatformError
+from contimg_resources.core.errors import ConfigurationError, PlatformError
 
 if TYPE_CHECKING:
     from benchmarks.years import Filled
@@ -73,43 +74,72 @@ class Cost:
     goal_s: float | None  #: Goal, seconds; None: no goal.
     #: Processor time of client and server, mean in seconds; None: not measured.
     cpu_s: float | None = None
+    n_bytes: int | None = None  #: Size of the answer, bytes; None: not measured.
+
+
+#: What `bench_years` measures.
+_PARTS = ("stores", "platform", "dashboard")
 
 
 def bench_years(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help=f"{', '.join(_PARTS)}; repeatable. Default: all."),
+    ] = None,
     observations: Annotated[int, typer.Option(min=10, help="Observations in the state.")] = 26_000,
     sets: Annotated[int, typer.Option(min=10, help="Active caltable sets.")] = 10_000,
+    sources: Annotated[
+        int, typer.Option(min=10, help="Sources with light curves, for the dashboard.")
+    ] = 10_000,
     out_dir: Annotated[
         Path, typer.Option(metavar="DIR", help="Directory of the state; must not exist yet.")
     ] = Path("bench-years"),
     as_json: AsJson = False,
 ) -> None:
-    """Fill a state as after a season (90 days by default), and time the platform's daily queries.
+    """Fill a state as after a season (90 days by default), and time queries and the dashboard.
 
-    Example: `contimg bench-years --observations 100000`
+    The dashboard's views are timed where Chromium and Playwright are installed.
+
+    Example: `contimg bench-years --only dashboard --sources 20000`
     """
+    from benchmarks.dashboard import measure_dashboard
     from benchmarks.years import fill_stores
+    from benchmarks.years_sky import SkySize, fill_sky
     from contimg_resources.cli.platform import dagster_home
     from contimg_resources.settings import Settings
     from contimg_resources.steps.workshop import Workshop
 
+    parts = tuple(only or _PARTS)
+    if unknown := [name for name in parts if name not in _PARTS]:
+        raise ConfigurationError(f"there is no part {', '.join(unknown)} of {', '.join(_PARTS)}")
     settings = Settings(state=out_dir.absolute() / "state")
     settings.incoming_dir.mkdir(parents=True)
+    costs: list[Cost] = []
     with progress("bench-years") as say:
         say("filling the stores", None)
         workshop = Workshop.from_settings(settings)
         filled = fill_stores(workshop, observations, sets)
-        say("filling Dagster's databases", None)
-        history = settings.state / "history"
-        index, runs = (f"sqlite:///{history / name}" for name in ("runs/index.db", "runs.db"))
-        fill_dagster(settings, filled, dagster_home(), index, runs)
-        say("timing queries of the stores", None)
-        costs = [*_costs_of_stores(workshop, filled)]
-        say("timing queries of the platform", None)
-        costs += costs_of_platform(settings, filled)
+        if "stores" in parts:
+            say("timing queries of the stores", None)
+            costs += _costs_of_stores(workshop, filled)
+        if "platform" in parts:
+            say("filling Dagster's databases", None)
+            history = settings.state / "history"
+            index, runs = (f"sqlite:///{history / name}" for name in ("runs/index.db", "runs.db"))
+            fill_dagster(settings, filled, dagster_home(), index, runs)
+            say("timing queries of the platform", None)
+            costs += costs_of_platform(settings, filled)
+        # Last: with images and light curves there is more to look through.
+        if "dashboard" in parts:
+            say("filling in sources and images", None)
+            fill_sky(workshop, filled, SkySize(sources=sources))
+            costs += measure_dashboard(settings, say)
     sizes = _sizes(settings)
     told = {
         "n_observations": observations,
         "n_sets": sets,
+        "n_sources": sources if "dashboard" in parts else 0,
+        "load": os.getloadavg(),
         "costs": [asdict(c) for c in costs],
         "sizes_mb": sizes,
     }
@@ -118,8 +148,17 @@ def bench_years(
         print_json(told)
         return
     print_table(
-        ("query", "seconds", "goal"),
-        [(c.name, f"{c.seconds:.4g}", f"{c.goal_s:g}" if c.goal_s else None) for c in costs],
+        ("query", "seconds", "CPU (s)", "kB", "goal"),
+        [
+            (
+                c.name,
+                f"{c.seconds:.4g}",
+                None if c.cpu_s is None else f"{c.cpu_s:.3g}",
+                None if c.n_bytes is None else f"{c.n_bytes / 1e3:.0f}",
+                f"{c.goal_s:g}" if c.goal_s else None,
+            )
+            for c in costs
+        ],
         title=f"{observations} observations, {sets} caltable sets",
     )
     print_table(("database", "MB"), [(n, f"{mb:.0f}") for n, mb in sizes.items()])
@@ -257,7 +296,8 @@ def _ended(platform: "Platform", sensor: str) -> list[dict[str, Any]]:
 
 def _sizes(settings: "Settings") -> dict[str, float]:
     files = ("registry.sqlite3", "products.sqlite3", "history/runs.db", "history/runs/index.db")
-    return {name: (settings.state / name).stat().st_size / 1e6 for name in files}
+    found = {name: settings.state / name for name in files}
+    return {name: file.stat().st_size / 1e6 for name, file in found.items() if file.is_file()}
 
 
 def fill_dagster(

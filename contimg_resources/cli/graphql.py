@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contimg_resources.core.errors import PlatformError, in_words_of_network
+from contimg_resources.core.errors import NoAnswerInTime, PlatformError, in_words_of_network
 
 #: Maximum number of characters of an answer in a message.
 _SHOWN = 500
@@ -27,8 +27,10 @@ class GraphQL:
 
         Raises
         ------
+        NoAnswerInTime
+            When the webserver doesn't answer within the time limit.
         PlatformError
-            When the webserver doesn't answer, or answers with errors.
+            When it can't be reached, or answers with errors.
         """
         # Slow to load, and every command imports this module.
         import requests
@@ -50,6 +52,10 @@ class GraphQL:
             detail = response.content.decode(errors="replace")[:_SHOWN]
             raise PlatformError(
                 f"{self.address} answered {response.status_code}: {detail}"
+            ) from error
+        except requests.ReadTimeout as error:
+            raise NoAnswerInTime(
+                f"{self.address} did not answer within {self.timeout_s:g} s"
             ) from error
         except (OSError, ValueError, RecursionError) as error:
             raise PlatformError(

@@ -259,6 +259,10 @@ class PlatformError(ContimgError):
     """Dagster's daemon or webserver can't be started, died, or refused a request."""
 
 
+class NoAnswerInTime(PlatformError):
+    """The webserver received a request and did not answer in time: perhaps it carries it out."""
+
+
 class UnlistedPart(ContimgError):
     """A step used a part of the workshop that its asset doesn't list."""
 

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from contimg_resources.core.errors import ContimgError
+from contimg_resources.core.errors import ContimgError, NoAnswerInTime
 from contimg_resources.dashboard.answers import guarded, json_answer, read_body, refused
 from contimg_resources.dashboard.people import People, log
 
@@ -82,7 +82,14 @@ class Reprocessing:
             return refused(400, f"the days are from {first_day} until today")
         try:
             address = await run_in_threadpool(launcher.launch, day, which, step)
+        except NoAnswerInTime as error:
+            log.warning("%s reprocessed %s: %s, from %s: no answer", name, day, which, step)
+            return refused(
+                504,
+                f"{error.message}. Perhaps a run was launched: look at Dagster's list of runs "
+                "before you try again",
+            )
         except ContimgError as error:
-            return refused(503, error.message)
+            return refused(503, f"{error.message}. Nothing was launched")
         log.info("%s reprocessed %s: %s, from %s: %s", name, day, which, step, address)
         return json_answer({"run": address})

@@ -26,6 +26,7 @@ from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.core.trees import remove_tree
+from contimg_resources.database import now_mjd
 from contimg_resources.imaging.png import brightness_levels
 from contimg_resources.instrument.dsa110 import FREQUENCY_MAX_HZ, FREQUENCY_MIN_HZ
 from contimg_resources.mosaics import hips
@@ -80,6 +81,7 @@ class _State:
 
     order: int
     noise_jy: float
+    created_mjd: float = field(default_factory=now_mjd)  #: When it was begun, MJD in days.
     #: Tiles of each mosaic by key and checksum.
     inputs: dict[str, list[int]] = field(default_factory=dict)
     #: Digest of the mosaics of each tile, and its covered cells.
@@ -170,7 +172,9 @@ def _opened(root: Path, layer: SkyLayer, most_order: int) -> _State:
             tiles = {
                 int(n): (digest, int(bits, 16)) for n, (digest, bits) in found["tiles"].items()
             }
-            return _State(found["order"], found["noise_jy"], found["inputs"], tiles)
+            # Maps of earlier releases don't record it.
+            created_mjd = found.get("created_mjd") or now_mjd()
+            return _State(found["order"], found["noise_jy"], created_mjd, found["inputs"], tiles)
     except (OSError, ValueError, KeyError, TypeError):
         pass
     for left in root.iterdir():
@@ -192,6 +196,7 @@ def _save(root: Path, state: _State) -> None:
         "version": _VERSION,
         "order": state.order,
         "noise_jy": state.noise_jy,
+        "created_mjd": state.created_mjd,
         "inputs": state.inputs,
         "tiles": {n: (digest, f"{bits:x}") for n, (digest, bits) in sorted(state.tiles.items())},
     }
@@ -342,7 +347,8 @@ def _properties(layer: SkyLayer, state: _State, fraction: float) -> str:
         "dataproduct_type": "image",
         "hips_version": "1.4",
         "hips_builder": "contimg",
-        "hips_release_date": f"{isot_from_mjd(max(times, default=0.0))[:16]}Z",
+        "hips_creation_date": _minute(state.created_mjd),
+        "hips_release_date": _minute(now_mjd()),
         "hips_status": "private master clonableOnce",
         "hips_frame": "equatorial",
         "hips_order": state.order,
@@ -360,3 +366,7 @@ def _properties(layer: SkyLayer, state: _State, fraction: float) -> str:
         "t_max": f"{max(times, default=0.0):.5f}",
     }
     return "".join(f"{name:<20} = {value}\n" for name, value in words.items())
+
+
+def _minute(mjd: float) -> str:
+    return f"{isot_from_mjd(mjd)[:16]}Z"

@@ -2,9 +2,11 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partialmethod
 from getpass import getuser
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from contimg_resources.cli.graphql import GraphQL
 from contimg_resources.settings import DashboardSettings, Settings
 from contimg_resources.steps.exporting import export_dashboard
 from contimg_resources.steps.workshop import Workshop
@@ -27,6 +30,7 @@ class Dagster(HTTPServer):
     def __init__(self) -> None:
         self.launched: list[dict[str, Any]] = []
         self.refuses = False
+        self.pause_s = 0.0
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -45,10 +49,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        time.sleep(self.server.pause_s)
         content = json.dumps({"data": self.server.answer(asked)}).encode()
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(content)
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -76,11 +82,13 @@ def settings_of(state: Path, dagster_url: str) -> Settings:
 
 
 @needs_browser
-def test_the_form_launches_a_run_in_dagster(state: Path, new_page: Callable[..., Any]) -> None:
+def test_the_form_launches_a_run_in_dagster(
+    state: Path, new_page: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with answering() as dagster:
         url = f"http://127.0.0.1:{dagster.server_port}/"
         with serving_here(settings_of(state, url)) as address:
-            page = new_page()
+            page = new_page(expected="504")
             go(page, address, "observations")
             page.locator("#reprocess").click()
             page.locator("#reprocess-day").fill(BODY["day"])
@@ -99,7 +107,14 @@ def test_the_form_launches_a_run_in_dagster(state: Path, new_page: Callable[...,
             assert f"{getuser()} reprocessed 2026-01-02: stale, from image_5min: {url}" in log
             dagster.refuses = True
             status, told, _ = ask(address, "POST", "reprocess", BODY)
-            assert (status, "refused: read-only" in told["error"]) == (503, True)
+            assert status == 503
+            assert told["error"].endswith("refused: read-only. Nothing was launched")
+            # A busy server launches the run later.
+            dagster.pause_s = 0.5
+            monkeypatch.setattr(GraphQL, "__init__", partialmethod(GraphQL.__init__, timeout_s=0.1))
+            page.locator("#reprocess-launch").click()
+            page.get_by_text("Perhaps a run was launched").wait_for()
+            assert "did not answer within 0.1 s" in page.locator("#reprocess-said").inner_text()
             # It would go on asking the server that ends.
             page.close()
 

@@ -106,8 +106,7 @@ def test_others_find_the_mosaic_in_the_map(tmp_path: Path, mosaic: Callable[...,
     assert low is not None
     total = sum(float(np.nansum(part)) for part in high if part is not None)
     assert 4 * float(np.nansum(low)) == pytest.approx(total, rel=0.05)
-    lines = (root / "properties").read_text().splitlines()
-    words = {name.strip(): value.strip() for name, _, value in (x.partition("=") for x in lines)}
+    words = _properties(root)
     assert (words["hips_order"], words["hips_frame"]) == ("4", "equatorial")
     moc = MOC.from_fits(root / "Moc.fits")
     seen = wcs.pixel_to_world(*np.nonzero(np.isfinite(image))[::-1])
@@ -117,6 +116,11 @@ def test_others_find_the_mosaic_in_the_map(tmp_path: Path, mosaic: Callable[...,
     assert moc.sky_fraction == pytest.approx(float(words["moc_sky_fraction"]), rel=1e-5)
     inside = SkyCoord([SOURCE[0], 359.5, 10.0], [SOURCE[1], 41.0, 41.9], unit="deg")
     assert moc.contains_skycoords(inside).tolist() == [True, True, False]
+
+
+def _properties(root: Path) -> dict[str, str]:
+    lines = (root / "properties").read_text().splitlines()
+    return {name.strip(): value.strip() for name, _, value in (x.partition("=") for x in lines)}
 
 
 def _holding(order: int) -> int:
@@ -135,7 +139,11 @@ def test_only_tiles_whose_mosaics_changed_are_made_again(
     before = {p: p.stat().st_mtime_ns for p in root.rglob("*") if p.is_file()}
     assert update_layer(root, layer(west, settled_mjd=settled), 4).n_made == 0
     assert before == {p: p.stat().st_mtime_ns for p in root.rglob("*") if p.is_file()}
+    created = _properties(root)["hips_creation_date"]
+    monkeypatch.setattr(sky_map, "now_mjd", lambda: 63_000.0)
     both = update_layer(root, layer(west, east, settled_mjd=settled), 4)
+    dates = [_properties(root)[f"hips_{name}_date"] for name in ("creation", "release")]
+    assert dates == [created, "2031-05-14T00:00Z"]
     kept = [p for p, at in before.items() if p.exists() and p.stat().st_mtime_ns == at]
     assert any("Norder4" in p.parts and p.suffix == ".fits" for p in kept)
     assert 0 < both.n_made < both.n_tiles

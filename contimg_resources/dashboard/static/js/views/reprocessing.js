@@ -6,7 +6,7 @@ import { keep } from "../keeping.js";
 import { ask, isLive } from "../live.js";
 import { dayText } from "../times.js";
 
-const words = (name) => name.replaceAll("_", " ");
+const STEPS = { measurement_set: "measurement set", calibrated_ms: "calibrated MS", image_5min: "5-minute image" };
 
 /** Make the form, for the day of an MJD at first; null where nothing can be launched. */
 export async function reprocessing(mjd) {
@@ -22,9 +22,9 @@ export async function reprocessing(mjd) {
     said.textContent = "Launching …";
     try {
       const { run } = await ask("reprocess", "POST", chosen);
-      said.replaceChildren("A run was launched: ", el("a", { href: run, rel: "noreferrer noopener", target: "_blank" }, run.split("/").at(-1)), " lists the observations, and those that are left out.");
+      said.replaceChildren("A run was launched. At its end ", el("a", { href: run, rel: "noreferrer noopener", target: "_blank" }, "its page in Dagster"), " lists the observations that were left out, and leads to the backfill of the others.");
     } catch (error) {
-      said.textContent = `${error.message} Nothing was launched.`;
+      said.textContent = `${error.message}.`;
     } finally {
       button.disabled = false;
     }
@@ -38,7 +38,7 @@ export async function reprocessing(mjd) {
       { class: "controls", submit: launch },
       el("label", { class: "control" }, el("span", {}, "UTC day"), day),
       choice("reprocess-only", "Observations", can.which.map((w) => [w, w]), chosen.only, (value) => (chosen.only = value)),
-      choice("reprocess-step", "First step; all later ones follow", can.steps.map((s) => [s, words(s)]), chosen.step, (value) => (chosen.step = value)),
+      choice("reprocess-step", "First step; all later ones follow", can.steps.map((s) => [s, STEPS[s] ?? s]), chosen.step, (value) => (chosen.step = value)),
       button,
     ),
     said,
