@@ -125,7 +125,7 @@ def _away_deg(pointings_deg: Floats, ra_deg: float, dec_deg: float) -> float:
 def _pointings_deg(seen: Visibilities) -> Floats:
     """Return the pointings that have data, ICRS degrees, shape (fields, 2)."""
     fields = np.unique(np.concatenate([np.unique(b.field_ids) for b in seen.blocks]))
-    return seen.pointings_deg[fields]
+    return np.asarray(seen.pointings_deg[fields], np.float64)
 
 
 _Candidate = tuple[str, float, list[Outlier], float]
@@ -214,7 +214,7 @@ def _edges(seen: Visibilities, block: Block) -> NDArray[np.int64]:
     """Return the first channel of each part of the band, and the number of channels."""
     edges_hz = np.linspace(seen.channels_hz.min(), seen.channels_hz.max(), _PARTS + 1)
     hz = block.channels_hz
-    return np.r_[0, np.searchsorted(hz, edges_hz[1:-1]), len(hz)]
+    return np.asarray(np.r_[0, np.searchsorted(hz, edges_hz[1:-1]), len(hz)], np.int64)
 
 
 def _component_views(
@@ -296,9 +296,12 @@ class _Work:
             return ""
         ra, dec = np.array([(s.ra_deg, s.dec_deg) for s in model]).T
         cosines = np.stack(direction_cosines(ra, dec, *self.seen.phase_center_deg))
-        antennas_m = [antennas_uvw_m(self.seen.blocks, its, self.n_antennas) for its in self.rows]
-        if any(uvw_m is None for uvw_m in antennas_m):
-            return "its baselines aren't differences of antennas"
+        antennas_m = []
+        for its in self.rows:
+            uvw_m = antennas_uvw_m(self.seen.blocks, its, self.n_antennas)
+            if uvw_m is None:
+                return "its baselines aren't differences of antennas"
+            antennas_m.append(uvw_m)
 
         def subtract(t: int) -> None:
             for block, some, values in zip(

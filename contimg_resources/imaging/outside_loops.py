@@ -21,12 +21,15 @@ def _see(path_m, share_jy, per_m, edges, real, imaginary):  # type: ignore[no-un
             seen = share_jy[s, part]
             if seen == 0:
                 continue
-            for k in range(edges[part], edges[part + 1]):
-                turns = path_m[s] * per_m[k]
+            # Slices: the compiler knows then that no index is negative, and vectorises the loop.
+            low, high = edges[part], edges[part + 1]
+            a, b, per = real[low:high], imaginary[low:high], per_m[low:high]
+            for k in range(per.size):
+                turns = path_m[s] * per[k]
                 x = turns - np.rint(turns)
                 cosine, sine_by_x = cosine_and_sine(x * x)
-                real[k] += seen * cosine
-                imaginary[k] += seen * (x * sine_by_x)
+                a[k] += seen * cosine
+                b[k] += seen * (x * sine_by_x)
 
 
 @compiled()
@@ -62,12 +65,14 @@ def add_products(  # type: ignore[no-untyped-def]
         i, j = first[r], second[r]
         for part in range(edges.size - 1):
             cross_re, cross_im, square = np.float32(0.0), np.float32(0.0), np.float32(0.0)
-            for k in range(edges[part], edges[part + 1]):
-                a, b = real[k] * weight[r, k], imaginary[k] * weight[r, k]
-                data = values[r, k]
-                cross_re += data.real * a + data.imag * b
-                cross_im += data.imag * a - data.real * b
-                square += real[k] * a + imaginary[k] * b
+            low, high = edges[part], edges[part + 1]
+            a, b = real[low:high], imaginary[low:high]
+            data, natural = values[r, low:high], weight[r, low:high]
+            for k in range(a.size):
+                weighted_re, weighted_im = a[k] * natural[k], b[k] * natural[k]
+                cross_re += data[k].real * weighted_re + data[k].imag * weighted_im
+                cross_im += data[k].imag * weighted_re - data[k].real * weighted_im
+                square += a[k] * weighted_re + b[k] * weighted_im
             product[part, i, j] += np.complex64(complex(cross_re, cross_im)) * inverse[r]
             power[part, i, j] += square * inverse[r]
 

@@ -37,7 +37,7 @@ _S = (
 
 
 @compiled()
-def cosine_and_sine(q: float) -> tuple[float, float]:
+def cosine_and_sine(q: Any) -> tuple[Any, Any]:
     """Return cos(2 pi x) and sin(2 pi x) / x for q = x^2."""
     c = _C[7]
     d = _S[7]

@@ -138,7 +138,7 @@ class FieldModel:
         decay = squares[0] * along**2 + squares[1] * across**2
         # The decay changes little from one channel to the next.
         by_step = -(self.steps_hz**2).astype(np.float32)
-        return np.exp(by_step[:, None] * decay[:, None, :])
+        return np.asarray(np.exp(by_step[:, None] * decay[:, None, :]), np.float32)
 
     def subtract_from(self, values: Complexes, first: Antennas, second: Antennas) -> None:
         """Subtract the model from visibilities (rows, frequencies) of some baselines, in place."""

@@ -8,14 +8,11 @@ Stokes I is their mean: two hands that differ by the phase phi leave ``cos(phi /
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.compiling import n_cores
 from contimg_resources.imaging.in_field.adopting import Adopted, Halves, adopt, solve_phases
 from contimg_resources.imaging.in_field.gain_loops import add_hands, mean_of_turned
 from contimg_resources.imaging.visibilities import Block, Visibilities
@@ -73,16 +70,20 @@ def _products(
         assert b.unlike is not None
         half = (np.searchsorted(edges_hz, b.channels_hz, side="right") - 1) % 2
         when = np.searchsorted(times_s, b.time_s)
-        pairs = b.values, b.unlike, b.weight, b.inverse_variance(noise_scale)
-
-        def add(
-            t: int, pairs: Any = pairs, b: Block = b, half: Any = half, when: Any = when
-        ) -> None:
-            rows = np.flatnonzero(when == t)
-            add_hands(*pairs, rows, b.first, b.second, half, product[:, t], weight[:, t])
-
-        with ThreadPoolExecutor(n_cores()) as pool:
-            list(pool.map(add, range(len(times_s))))
+        inverse = b.inverse_variance(noise_scale)
+        for t in range(len(times_s)):
+            add_hands(
+                b.values,
+                b.unlike,
+                b.weight,
+                inverse,
+                np.flatnonzero(when == t),
+                b.first,
+                b.second,
+                half,
+                product[:, t],
+                weight[:, t],
+            )
     total = float(weight.sum())
     power = float(product.real.sum()) / total if total > 0 else 0.0
     if power <= 0:

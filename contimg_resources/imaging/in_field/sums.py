@@ -132,7 +132,7 @@ def field_sums(
     used = total > 0
     if used.sum() < _LEAST_PARTS:
         return f"only {used.sum()} of {N_PARTS} parts of its band have data"
-    product, power = (s[:, used] if not used.all() else s for s in (sums.product, sums.power))
+    product, power = sums.product[:, used], sums.power[:, used]
     # The other half of each pair.
     return replace(
         sums,
