@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from benchmarks.real_outside import Drift
+from contimg_resources.core.arrays import Reals
 from contimg_resources.imaging.engines.gridding import ROUGH, Gridder
 from contimg_resources.imaging.model import OutsideSources, ReferenceSource
 from contimg_resources.imaging.outside import subtract_outside
@@ -67,7 +67,7 @@ def without(
     field: tuple[Visibilities, tuple[ReferenceSource, ...]],
     parts: Sequence[Outlier],
     listed: tuple[ReferenceSource, ...] = (),
-) -> tuple[OutsideSources, float, NDArray[np.float64]]:
+) -> tuple[OutsideSources, float, Reals]:
     """Return the outcome with a source outside, the rms it adds, and the image of what is left.
 
     Both are in units of the thermal noise; the field itself isn't in them.
