@@ -347,9 +347,9 @@ def events_page(report: EventsReport) -> str:
         "",
         "## The check of the threshold",
         "",
-        "Each search counts the false alarms in the sources' own light curves, mirrored (without "
-        "sources with known flares or steps) and with shuffled innovations: see [the description "
-        "of the search](variability.md). Number in 1000 source-years, and number in source-years:",
+        "Each search counts the false alarms in the sources' own light curves (without those with "
+        "known flares or steps), mirrored and with shuffled innovations: see [the description of "
+        "the search](variability.md). Number in 1000 source-years, and number in source-years:",
         "",
         *markdown_table(_OWN_HEADINGS, _own_alarm_rows(report.skies)),
         "",
@@ -378,6 +378,11 @@ def events_page(report: EventsReport) -> str:
         f"search took {times.search_s:.0f} s, with {times.main_cpu_s:.0f} s of CPU time in its "
         f"main thread and {times.search_cpu_s:.0f} s in all; reading the measurements, one file "
         f"per day, and computing the variability metrics took {times.measures_s:.0f} s.",
+        "",
+        "Fitting one random walk with jitter to each source with celerite2 and scipy (L-BFGS-B), "
+        f"which is a part of the search, would take {times.peer_cpu_s:.0f} s of CPU time, by a "
+        f"sample of them in the same process: {times.peer_cpu_s / times.search_cpu_s:.1f} times "
+        "the CPU time of the whole search.",
         "",
     ]
     return "\n".join(lines)
