@@ -111,6 +111,9 @@ def make_image(request: ImageRequest) -> ImageResult:
     outside = None
     if settings.outside and engine.name == FastEngine.name:
         seen, outside = subtract_outside(seen, request.outside_model, request.field_model, dish_m)
+        gone = {s.name for s in outside.sources if s.subtracted}
+        field = tuple(s for s in request.field_model if s.name not in gone)
+        request = replace(request, field_model=field)
     in_field = None
     known = request.antennas
     if (settings.in_field and request.field_model) or known.bad or known.suspected:

@@ -8,22 +8,24 @@ on all, so that Cas A in the far sidelobes disappears in the noise. What matters
 sources within some 20 deg, in the near sidelobes, and the Sun.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import speed_of_light
 
+from contimg_resources.compiling import n_cores
 from contimg_resources.core.point_sources import direction_cosines
 from contimg_resources.core.progress import report_progress
 from contimg_resources.core.smearing import smeared
-from contimg_resources.imaging.in_field.sums import (
-    antennas_uvw_m,
-    apparent_fluxes_jy,
-    model_visibilities,
-)
+from contimg_resources.imaging.in_field.field_model import FieldModel, apparent_fluxes_jy
+from contimg_resources.imaging.in_field.sums import antennas_uvw_m, brightest_sources
 from contimg_resources.imaging.model import OutsideSource, OutsideSources, ReferenceSource
+from contimg_resources.imaging.outside_gains import aligned, solved, typical_gain
+from contimg_resources.imaging.outside_loops import add_products, subtract_source
 from contimg_resources.imaging.visibilities import Block, Visibilities
 from contimg_resources.instrument.dsa110 import INTEGRATION_S, LATITUDE_DEG
 from contimg_resources.observations.bright_sky import Outlier, outliers_above, seen_of_disc
@@ -31,14 +33,20 @@ from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.observations.flux_model import FluxModel
 
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 Complexes = NDArray[np.complex64]
 
 #: Sources nearer than this to every pointing belong to the image, degrees; beyond the second they
 #: are far.
 NEAREST_DEG, FAR_DEG = 3.0, 20.0
-#: A source matters from this flux density through the sidelobes on, Jy, and a far one, which is
-#: smeared more, from the second: it adds some per cent to the rms.
+#: A source may matter from this flux density through the sidelobes on, Jy, and a far one, which is
+#: smeared more, from the second.
 _LEAST_JY, _LEAST_FAR_JY = 0.02, 1.0
+#: A source matters if it adds this fraction of the thermal noise to the image: the rms rises by
+#: 2 %. It is estimated from this many visibilities' rows or more.
+_LEAST_EFFECT, _ESTIMATED_ROWS = 0.2, 6000
+#: A source of the catalogue this close to one of the brightest sources of the sky is the same.
+_SAME_DEG = 0.2
 #: Gains of a source are solved again on what is left up to this many times, because both
 #: polarisations, of which Stokes I is the mean, have sidelobes of their own.
 _ROUNDS = 3
@@ -50,14 +58,10 @@ _LEVEL = 2e-4
 #: Solution intervals: integrations, an even number, so that even and odd ones judge each other; and
 #: parts of the band.
 _INTERVAL, _PARTS = 4, 16
-_ITERATIONS, _CONVERGED = 30, 1e-4
-#: The improvement of independent data, in chi squared, that is no chance. What the model of the
-#: field leaves imitates sources, too: so the direction opposite to the source, where there is none,
-#: is solved as well, and the source without it has to improve this many times more than it does
-#: without the source.
-_LEAST_IMPROVEMENT, _BESIDE_NOTHING = 50.0, 4.0
-#: Brightest sources of the field whose model is removed before solving.
-_FIELD_SOURCES = 60
+#: What the model of the field leaves imitates sources, too: so the direction opposite to the
+#: source, where there is none, is solved as well, and the source without it has to improve this
+#: many times more than it does without the source.
+_BESIDE_NOTHING = 4.0
 
 
 def subtract_outside(
@@ -87,10 +91,16 @@ def subtract_outside(
     the residual of the field's model; or else, where that doesn't improve the other integrations of
     the interval, one gain of all antennas. Between intervals and parts gains are interpolated.
     """
-    candidates = _candidates(seen, known, dish_m)
+    candidates = [
+        (name, away_deg, parts)
+        for name, away_deg, parts, response in _candidates(seen, known, dish_m)
+        if _effect(seen, parts, response) > _LEAST_EFFECT
+    ]
     if not candidates:
-        return seen, OutsideSources("no bright source is in the sidelobes of the dishes")
-    work = _Work.of(seen, field, dish_m)
+        return seen, OutsideSources("no source in the sidelobes of the dishes is bright enough")
+    places_deg = _pointings_deg(seen)
+    near = [s for s in field if _away_deg(places_deg, s.ra_deg, s.dec_deg) < NEAREST_DEG]
+    work = _Work.of(seen, near, dish_m)
     if isinstance(work, str):
         return seen, OutsideSources(f"nothing outside of the image was subtracted: {work}")
     outcomes = []
@@ -103,20 +113,36 @@ def subtract_outside(
     why = f"independent data improve without {', '.join(told)}" if done else ""
     if left:
         why += "; " * bool(why) + f"no improvement without {', '.join(left)}"
-    if done:
-        blocks = zip(seen.blocks, work.values, strict=True)
-        seen = replace(seen, blocks=tuple(replace(b, values=v) for b, v in blocks))
-    return seen, OutsideSources(why, tuple(outcomes))
+    return (work.subtracted() if done else seen), OutsideSources(why, tuple(outcomes))
+
+
+def _away_deg(pointings_deg: Floats, ra_deg: float, dec_deg: float) -> float:
+    """Return the smallest distance from a pointing, degrees."""
+    ra, dec = pointings_deg.T
+    return float(separation_deg(ra, dec, ra_deg, dec_deg).min())
+
+
+def _pointings_deg(seen: Visibilities) -> Floats:
+    """Return the pointings that have data, ICRS degrees, shape (fields, 2)."""
+    fields = np.unique(np.concatenate([np.unique(b.field_ids) for b in seen.blocks]))
+    return np.asarray(seen.pointings_deg[fields], np.float64)
+
+
+_Candidate = tuple[str, float, list[Outlier], float]
 
 
 def _candidates(
     seen: Visibilities, known: Sequence[ReferenceSource], dish_m: tuple[float, float]
-) -> list[tuple[str, float, list[Outlier]]]:
-    """Return names, distances and parts of sources that may matter, brightest first."""
+) -> list[_Candidate]:
+    """Return names, distances, components and power response of sources that may matter.
+
+    The one that is brightest through the sidelobes is the first.
+    """
     middle_hz = float(np.mean(seen.channels_hz))
-    fields = np.unique(np.concatenate([np.unique(b.field_ids) for b in seen.blocks]))
-    ra, dec = seen.pointings_deg[fields].T
-    middle = len(fields) // 2
+    places_deg = _pointings_deg(seen)
+    mjd = 0.5 * (seen.start_mjd + seen.end_mjd)
+    zenith_deg = float(places_deg[len(places_deg) // 2, 0]), LATITUDE_DEG
+    everywhere = outliers_above(mjd, zenith_deg)
     listed = [
         Outlier(
             s.name,
@@ -126,24 +152,106 @@ def _candidates(
             0.0,
         )
         for s in known
-        if np.isfinite(s.flux_jy) and s.flux_jy > 0
+        if np.isfinite(s.flux_jy)
+        and s.flux_jy > 0
+        and all(
+            separation_deg(s.ra_deg, s.dec_deg, b.ra_deg, b.dec_deg) > _SAME_DEG for b in everywhere
+        )
     ]
-    mjd = 0.5 * (seen.start_mjd + seen.end_mjd)
-    everywhere = outliers_above(mjd, (float(ra[middle]), LATITUDE_DEG))
     groups: dict[str, list[Outlier]] = {}
     for source in (*everywhere, *listed):
         groups.setdefault(source.name, []).append(source)
-    found = []
+    found: list[tuple[float, _Candidate]] = []
     for name, parts in groups.items():
-        away = np.radians(separation_deg(ra, dec, parts[0].ra_deg, parts[0].dec_deg).min())
-        if np.degrees(away) < NEAREST_DEG:
+        away_deg = _away_deg(places_deg, parts[0].ra_deg, parts[0].dec_deg)
+        if away_deg < NEAREST_DEG:
             continue
-        x = np.pi * dish_m[0] * np.sin(min(away, 0.5 * np.pi)) * middle_hz / speed_of_light
-        flux_jy = sum(float(p.model.flux_jy(middle_hz)) for p in parts)
-        apparent_jy = flux_jy * (8 / (np.pi * x**3) + _LEVEL)
-        if apparent_jy > (_LEAST_JY if np.degrees(away) < FAR_DEG else _LEAST_FAR_JY):
-            found.append((float(apparent_jy), name, float(np.degrees(away)), parts))
-    return [tuple(f[1:]) for f in sorted(found, key=lambda f: -f[0])[:_MOST]]  # type: ignore[misc]
+        sine = np.sin(min(np.radians(away_deg), 0.5 * np.pi))
+        response = float(8 / (np.pi * (np.pi * dish_m[0] * sine * middle_hz / speed_of_light) ** 3))
+        response += _LEVEL
+        apparent_jy = response * sum(float(p.model.flux_jy(middle_hz)) for p in parts)
+        if apparent_jy > (_LEAST_JY if away_deg < FAR_DEG else _LEAST_FAR_JY):
+            found.append((apparent_jy, (name, away_deg, parts, response)))
+    return [candidate for _, candidate in sorted(found, key=lambda f: -f[0])[:_MOST]]
+
+
+def _effect(seen: Visibilities, parts: Sequence[Outlier], response: float) -> float:
+    """Return the rms that a source adds to the image, over thermal noise, estimated.
+
+    Notes
+    -----
+    Far from the source, the signals of different pairs of antennas add with random phases, while
+    those of one pair add with their own: so each pair adds half of its squared sum to the variance,
+    and some pairs give the estimate. Natural weights.
+    """
+    n = _n_antennas(seen)
+    share = min(1.0, _ESTIMATED_ROWS / sum(len(b.first) for b in seen.blocks))
+    chosen = np.random.default_rng(n).random((n, n)) <= share
+    total, noise = np.zeros(n * n, np.complex128), 0.0
+    for block in seen.blocks:
+        rows = np.flatnonzero(chosen[block.first, block.second])
+        path_m, share_jy = _component_views(seen, block, rows, parts)
+        edges = _edges(seen, block)
+        weight = block.weight[rows]
+        added = np.zeros(len(rows), np.complex128)
+        for path, jy in zip(path_m.T, share_jy.swapaxes(0, 1), strict=True):
+            phases = path[:, None] * (block.channels_hz / speed_of_light)
+            signal = np.repeat(jy, np.diff(edges), axis=1) * np.exp(2j * np.pi * phases)
+            added += (weight * signal).sum(axis=1)
+        np.add.at(total, block.first[rows].astype(np.int64) * n + block.second[rows], added)
+        noise += float((weight * block.variance[rows, None]).sum(dtype=np.float64))
+    signal = 0.5 * response**2 * float((np.abs(total) ** 2).sum())
+    return float(np.sqrt(signal / noise) / seen.noise_scale) if noise > 0 else 0.0
+
+
+def _n_antennas(seen: Visibilities) -> int:
+    """Return the number of antennas up to the last that has data."""
+    pairs = [(b.first.max(initial=0), b.second.max(initial=0)) for b in seen.blocks]
+    return 1 + int(np.max(pairs))
+
+
+def _edges(seen: Visibilities, block: Block) -> NDArray[np.int64]:
+    """Return the first channel of each part of the band, and the number of channels."""
+    edges_hz = np.linspace(seen.channels_hz.min(), seen.channels_hz.max(), _PARTS + 1)
+    hz = block.channels_hz
+    return np.asarray(np.r_[0, np.searchsorted(hz, edges_hz[1:-1]), len(hz)], np.int64)
+
+
+def _component_views(
+    seen: Visibilities, block: Block, rows: NDArray[np.int64], parts: Sequence[Outlier]
+) -> tuple[Singles, Singles]:
+    """Return what perfect antennas without a beam see of a source, averaged as the data.
+
+    These are the path differences of its components, metres, shape (rows, components), and their
+    flux densities that are left, Jy, shape (rows, components, parts of the band).
+    """
+    hz = block.channels_hz
+    width_hz = float(np.median(np.diff(hz))) if hz.size > 1 else 0.0
+    edges = _edges(seen, block)
+    # An empty part has no channel that is asked for.
+    parts_hz = hz[np.minimum((edges[1:] + edges[:-1]) // 2, len(hz) - 1)]
+    path_m = np.zeros((len(rows), len(parts)), np.float32)
+    share_jy = np.zeros((len(rows), len(parts), _PARTS), np.float32)
+    center = seen.phase_center_deg
+    for field in np.unique(block.field_ids[rows]):
+        its = np.flatnonzero(block.field_ids[rows] == field)
+        uvw_m = block.uvw_m[rows[its]]
+        pointing = (float(seen.pointings_deg[field, 0]), float(seen.pointings_deg[field, 1]))
+        for k, part in enumerate(parts):
+            cosines = _cosines(part, center)
+            where = (part.ra_deg, part.dec_deg)
+            share = smeared(uvw_m, where, center, pointing, parts_hz, width_hz, INTEGRATION_S)
+            if part.diameter_arcmin > 0:
+                along_m = uvw_m @ (cosines + np.array([0.0, 0.0, 1.0]))
+                across_m = np.sqrt(np.maximum((uvw_m**2).sum(axis=1) - along_m**2, 0))
+                share = share * seen_of_disc(part.diameter_arcmin, across_m, parts_hz)
+            path_m[its, k] = uvw_m @ cosines
+            share_jy[its, k] = part.model.flux_jy(parts_hz) * share
+    return path_m, share_jy
+
+
+#: A source as each block sees it, see `_component_views`.
+_View = list[tuple[Singles, Singles]]
 
 
 @dataclass
@@ -151,13 +259,13 @@ class _Work:
     """Visibilities from which sources are subtracted, one after the other."""
 
     seen: Visibilities
-    values: list[Complexes]  #: Visibilities of each block without the sources subtracted so far.
-    residual: list[Complexes]  #: The same without the model of the field.
-    variance: list[Floats]  #: Variance of a visibility's real part times weight, for each row.
+    residual: list[Complexes]  #: Without the model of the field and the sources subtracted so far.
+    inverse: list[Singles]  #: 1 / (variance of a visibility's real part times weight), by row.
     times_s: Floats
     rows: list[list[NDArray[np.int64]]]  #: For each integration the rows of each block.
     n_antennas: int
     parts_hz: Floats  #: Middles of the parts of the band.
+    taken: list[tuple[_View, Complexes]]  #: Sources that were subtracted, and their gains.
 
     @classmethod
     def of(
@@ -167,86 +275,114 @@ class _Work:
         if len(times_s) < _INTERVAL:
             return "it has too few integrations"
         rows = [[np.flatnonzero(b.time_s == t) for b in seen.blocks] for t in times_s]
-        n = 1 + max(int(max(b.first.max(), b.second.max())) for b in seen.blocks)
-        residual = [b.values.copy() for b in seen.blocks]
-        hz = seen.channels_hz
-        flux = np.array([s.flux_jy for s in field])
-        brightest = [field[i] for i in np.argsort(-flux)[:_FIELD_SOURCES]]
-        edges_hz = np.linspace(hz.min(), hz.max() * (1 + 1e-12), _PARTS + 1)
+        n = _n_antennas(seen)
+        edges_hz = np.linspace(seen.channels_hz.min(), seen.channels_hz.max(), _PARTS + 1)
         work = cls(
             seen,
             [b.values.copy() for b in seen.blocks],
-            residual,
-            [b.variance.astype(np.float64) * seen.noise_scale**2 for b in seen.blocks],
+            [b.inverse_variance(seen.noise_scale) for b in seen.blocks],
             times_s,
             rows,
             n,
             0.5 * (edges_hz[1:] + edges_hz[:-1]),
+            [],
         )
-        return work._without_field(brightest, dish_m) or work
+        return work._without_field(field, dish_m) or work
 
     def _without_field(self, field: Sequence[ReferenceSource], dish_m: tuple[float, float]) -> str:
         """Subtract the model of the field from the residual; return why it can't be done."""
-        if not field:
+        model, _ = brightest_sources(self.seen, field, dish_m)
+        if not model:
             return ""
-        ra, dec = np.array([(s.ra_deg, s.dec_deg) for s in field]).T
+        ra, dec = np.array([(s.ra_deg, s.dec_deg) for s in model]).T
         cosines = np.stack(direction_cosines(ra, dec, *self.seen.phase_center_deg))
+        antennas_m = []
         for its in self.rows:
             uvw_m = antennas_uvw_m(self.seen.blocks, its, self.n_antennas)
             if uvw_m is None:
                 return "its baselines aren't differences of antennas"
-            for block, some, values in zip(self.seen.blocks, its, self.residual, strict=True):
+            antennas_m.append(uvw_m)
+
+        def subtract(t: int) -> None:
+            for block, some, values in zip(
+                self.seen.blocks, self.rows[t], self.residual, strict=True
+            ):
                 if not len(some):
                     continue
                 pointing = self.seen.pointings_deg[int(block.field_ids[some[0]])]
                 hz = block.channels_hz
-                apparent_jy = apparent_fluxes_jy(field, pointing, hz, dish_m, self.seen.beam_shape)
-                model = model_visibilities(field, apparent_jy, cosines, uvw_m, hz)
-                values[some] -= model[:, block.first[some], block.second[some]].T
+                apparent_jy = apparent_fluxes_jy(model, pointing, hz, dish_m, self.seen.beam_shape)
+                seen = FieldModel.of(model, apparent_jy, cosines, antennas_m[t], hz)
+                left = values[some]
+                seen.subtract_from(left, block.first[some], block.second[some])
+                values[some] = left
+
+        with ThreadPoolExecutor(n_cores()) as pool:
+            list(pool.map(subtract, range(len(self.rows))))
         return ""
 
     def subtract(self, name: str, away_deg: float, parts: Sequence[Outlier]) -> OutsideSource:
         """Subtract one source, as long as independent data improve."""
-        model = [self._model(b, parts) for b in self.seen.blocks]
+        nothing_found = OutsideSource(name, away_deg, subtracted=False)
+        view = self._view(parts)
+        product, power = self._sums(view)
+        if not solved(product, power)[1]:
+            return nothing_found
         flux_jy = np.sum([p.model.flux_jy(self.parts_hz) for p in parts], axis=0)
-        found = OutsideSource(name, away_deg, subtracted=False)
-        nothing = [self._model(b, self._mirrored(parts)) for b in self.seen.blocks]
-        before = self._copy()
+        nothing = self._view(self._mirrored(parts))
         # What improves in the opposite direction as well isn't the source.
-        gain, kind, _ = _solved(*self._sums(nothing))
-        if kind:
-            self._take_out(nothing, _aligned(gain))
-        beside = _solved(*self._sums(model))[2]
-        self.values, self.residual = before
-        before = self._copy()
-        for _ in range(_ROUNDS):
-            product, power = self._sums(model)
-            gain, kind, improvement = _solved(product, power)
+        with self._without(nothing):
+            beside = solved(*self._sums(view))[2]
+        found, gains = nothing_found, []
+        for number in range(_ROUNDS):
+            if number:
+                product, power = self._sums(view)
+            gain, kind, improvement = solved(product, power)
             if not kind:
                 break
-            self._take_out(model, _aligned(gain))
-            level = _typical_gain(product.sum(axis=0), power.sum(axis=0)) ** 2
-            apparent_jy = np.mean(level * flux_jy)
+            gains.append(aligned(gain))
+            self._take_out(self.residual, view, gains[-1])
+            level = typical_gain(product.sum(axis=0), power.sum(axis=0)) ** 2
             found = replace(
                 found,
                 subtracted=True,
-                apparent_jy=found.apparent_jy + float(apparent_jy),
+                apparent_jy=found.apparent_jy + float(np.mean(level * flux_jy)),
                 gains=found.gains or kind,
                 improvement=found.improvement + improvement,
             )
             if kind == "array":
                 break
-        if beside > _BESIDE_NOTHING * _solved(*self._sums(nothing))[2]:
+        if beside > _BESIDE_NOTHING * solved(*self._sums(nothing))[2]:
+            self.taken += [(view, gain) for gain in gains]
             return found
-        self.values, self.residual = before
-        return OutsideSource(name, away_deg, subtracted=False)
+        for gain in gains:
+            self._take_out(self.residual, view, gain, -1)
+        return nothing_found
 
-    def _copy(self) -> tuple[list[Complexes], list[Complexes]]:
-        return [v.copy() for v in self.values], [v.copy() for v in self.residual]
+    @contextmanager
+    def _without(self, view: _View) -> Iterator[None]:
+        """Take a source out for a while, where that improves independent data."""
+        gain, kind, _ = solved(*self._sums(view))
+        if not kind:
+            yield
+            return
+        gain = aligned(gain)
+        self._take_out(self.residual, view, gain)
+        yield
+        self._take_out(self.residual, view, gain, -1)
+
+    def subtracted(self) -> Visibilities:
+        """Return the visibilities without the sources that were subtracted."""
+        values = [b.values.copy() for b in self.seen.blocks]
+        for view, gain in self.taken:
+            self._take_out(values, view, gain)
+        blocks = zip(self.seen.blocks, values, strict=True)
+        return replace(self.seen, blocks=tuple(replace(b, values=v) for b, v in blocks))
 
     def _mirrored(self, parts: Sequence[Outlier]) -> list[Outlier]:
         """Return a source at the other side of the middle pointing."""
-        ra, dec = self.seen.pointings_deg[int(self.seen.blocks[0].field_ids.max()) // 2]
+        places_deg = _pointings_deg(self.seen)
+        ra, dec = places_deg[len(places_deg) // 2]
         return [
             replace(
                 p,
@@ -256,45 +392,39 @@ class _Work:
             for p in parts
         ]
 
-    def _take_out(self, model: Sequence[Complexes], gain: Complexes) -> None:
-        """Subtract a model times gains."""
-        for number, block in enumerate(self.seen.blocks):
-            for t, its in enumerate(self.rows):
-                some = its[number]
-                if not len(some):
-                    continue
-                now = self._interpolated(gain, t, block.channels_hz)
-                pair = now[:, block.first[some]] * now[:, block.second[some]].conj()
-                signal = model[number][some] * pair.T
-                signal[block.weight[some] <= 0] = 0
-                self.values[number][some] -= signal
-                self.residual[number][some] -= signal
+    def _view(self, parts: Sequence[Outlier]) -> _View:
+        return [
+            _component_views(self.seen, b, np.arange(len(b.first)), parts) for b in self.seen.blocks
+        ]
 
-    def _model(self, block: Block, parts: Sequence[Outlier]) -> Complexes:
-        """Return what perfect antennas without a beam see of a source, averaged as the data."""
-        hz = block.channels_hz
-        width_hz = float(np.median(np.diff(hz))) if hz.size > 1 else 0.0
-        seen = np.zeros(block.values.shape, np.complex64)
-        center = self.seen.phase_center_deg
-        for field in np.unique(block.field_ids):
-            rows = np.flatnonzero(block.field_ids == field)
-            uvw_m = block.uvw_m[rows]
-            ra, dec = (float(v) for v in self.seen.pointings_deg[int(field)])
-            for part in parts:
-                cosines = _cosines(part, center)
-                turns = (uvw_m @ cosines)[:, None] * (hz / speed_of_light)
-                where = (part.ra_deg, part.dec_deg)
-                share = smeared(uvw_m, where, center, (ra, dec), hz, width_hz, INTEGRATION_S)
-                if part.diameter_arcmin > 0:
-                    along_m = uvw_m @ (cosines + np.array([0.0, 0.0, 1.0]))
-                    across_m = np.sqrt(np.maximum((uvw_m**2).sum(axis=1) - along_m**2, 0))
-                    share = share * seen_of_disc(part.diameter_arcmin, across_m, hz)
-                flux_jy = part.model.flux_jy(hz)
-                turns -= np.rint(turns)
-                seen[rows] += flux_jy * share * np.exp(2j * np.pi * turns)
-        return seen
+    def _take_out(
+        self, values: Sequence[Complexes], view: _View, gain: Complexes, sign: int = 1
+    ) -> None:
+        """Subtract a source times gains from visibilities, in place; add it with sign -1."""
+        view = [(path_m, sign * share_jy) for path_m, share_jy in view]
 
-    def _sums(self, model: Sequence[Complexes]) -> tuple[Complexes, NDArray[np.float32]]:
+        def subtract(t: int) -> None:
+            for block, some, its, (path_m, share_jy) in zip(
+                self.seen.blocks, self.rows[t], values, view, strict=True
+            ):
+                hz = block.channels_hz
+                subtract_source(
+                    its,
+                    block.weight,
+                    some,
+                    block.first,
+                    block.second,
+                    path_m,
+                    share_jy,
+                    (hz / speed_of_light).astype(np.float32),
+                    _edges(self.seen, block),
+                    np.ascontiguousarray(self._interpolated(gain, t, hz).T),
+                )
+
+        with ThreadPoolExecutor(n_cores()) as pool:
+            list(pool.map(subtract, range(len(self.rows))))
+
+    def _sums(self, view: _View) -> tuple[Complexes, Singles]:
         """Return data times conjugate model and squared model, over the variance.
 
         The shape is (halves, intervals, parts, antennas, antennas); halves are even and odd
@@ -304,27 +434,33 @@ class _Work:
         n = self.n_antennas
         product = np.zeros((2, n_intervals, _PARTS, n, n), np.complex64)
         power = np.zeros(product.shape, np.float32)
-        for number, (block, variance) in enumerate(
-            zip(self.seen.blocks, self.variance, strict=True)
-        ):
-            part = np.argmin(np.abs(block.channels_hz[:, None] - self.parts_hz), axis=1)
-            starts = np.flatnonzero(np.diff(part, prepend=-1))
-            for t in range(len(self.times_s)):
-                its = self.rows[t][number]
-                if not len(its):
+
+        def add(place: tuple[int, int]) -> None:
+            half, interval = place
+            for t in range(half, len(self.times_s), 2):
+                if min(t // _INTERVAL, n_intervals - 1) != interval:
                     continue
-                known = np.where(variance[its] > 0, 1 / np.maximum(variance[its], 1e-30), 0)
-                weight = block.weight[its] * known[:, None]
-                expected = model[number][its]
-                place = (t % 2, min(t // _INTERVAL, n_intervals - 1))
-                first, second = block.first[its], block.second[its]
-                cross = np.add.reduceat(
-                    weight * self.residual[number][its] * expected.conj(), starts, axis=1
-                )
-                square = np.add.reduceat(weight * np.abs(expected) ** 2, starts, axis=1)
-                for k, p in enumerate(part[starts]):
-                    np.add.at(product[place][p], (first, second), cross[:, k])
-                    np.add.at(power[place][p], (first, second), square[:, k])
+                for number, (block, (path_m, share_jy)) in enumerate(
+                    zip(self.seen.blocks, view, strict=True)
+                ):
+                    hz = block.channels_hz
+                    add_products(
+                        self.residual[number],
+                        block.weight,
+                        self.inverse[number],
+                        self.rows[t][number],
+                        block.first,
+                        block.second,
+                        path_m,
+                        share_jy,
+                        (hz / speed_of_light).astype(np.float32),
+                        _edges(self.seen, block),
+                        product[place],
+                        power[place],
+                    )
+
+        with ThreadPoolExecutor(n_cores()) as pool:
+            list(pool.map(add, np.ndindex(2, n_intervals)))
         product += product.conj().swapaxes(3, 4)
         power += power.swapaxes(3, 4)
         return product, power
@@ -345,76 +481,3 @@ class _Work:
 def _cosines(part: Outlier, center_deg: tuple[float, float]) -> Floats:
     ra, dec = np.array([part.ra_deg]), np.array([part.dec_deg])
     return np.stack(direction_cosines(ra, dec, *center_deg))[:, 0]
-
-
-def _solved(product: Complexes, power: NDArray[np.float32]) -> tuple[Complexes, str, float]:
-    """Return the gains that improve independent data most, their kind and by how much.
-
-    The kind is empty where none does.
-    """
-    best: tuple[Complexes, str, float] = (np.zeros(0, np.complex64), "", 0.0)
-    for kind, solver in (("antennas", _antenna_gains), ("array", _common_gain)):
-        halves = [solver(product[k], power[k]) for k in (0, 1)]
-        better = [_improvement(halves[k], product[1 - k], power[1 - k]) for k in (0, 1)]
-        if min(better) > _LEAST_IMPROVEMENT and sum(better) > best[2]:
-            best = (solver(product.sum(axis=0), power.sum(axis=0)), kind, sum(better))
-    return best
-
-
-def _antenna_gains(product: Complexes, power: NDArray[np.float32]) -> Complexes:
-    """Return a gain of each antenna in each cell; zero without data. Shape (..., antennas)."""
-    a, b = product.astype(np.complex128), power.astype(np.float64)
-    typical = np.maximum(_typical_gain(product, power), 1e-6)[..., None]
-    gain = np.broadcast_to(typical, a.shape[:-1]).astype(np.complex128)
-    # A gain that the data don't constrain, such as that of an antenna that resolves the source,
-    # isn't larger than the others.
-    prior = typical**-2.0
-    for iteration in range(_ITERATIONS):
-        below = np.einsum("...ij,...j->...i", b, np.abs(gain) ** 2)
-        above = np.einsum("...ij,...j->...i", a, gain)
-        new = np.where(below > 0, above / (below + prior), 0)
-        if iteration % 2:
-            new = 0.5 * (new + gain)
-            if np.abs(new - gain).max() < _CONVERGED * np.abs(new).max():
-                gain = new
-                break
-        gain = new
-    return np.asarray(gain, np.complex64)
-
-
-def _typical_gain(product: Complexes, power: NDArray[np.float32]) -> Floats:
-    """Return the typical size of the gains in each cell, whatever their phases.
-
-    The variance of a product, real and imaginary part together, is twice its power.
-    """
-    above = (np.abs(product) ** 2 - 2 * power).sum(axis=(-2, -1), dtype=np.float64)
-    below = (power.astype(np.float64) ** 2).sum(axis=(-2, -1))
-    return np.asarray(np.maximum(above / np.where(below > 0, below, 1), 0) ** 0.25)
-
-
-def _common_gain(product: Complexes, power: NDArray[np.float32]) -> Complexes:
-    """Return one gain of all antennas in each cell; zero without a positive signal."""
-    above, below = product.real.sum(axis=(-2, -1)), power.sum(axis=(-2, -1))
-    square = np.maximum(above / np.where(below > 0, below, 1), 0)
-    shape = product.shape[:-1]
-    return np.asarray(np.broadcast_to(np.sqrt(square)[..., None], shape), np.complex64)
-
-
-def _improvement(gain: Complexes, product: Complexes, power: NDArray[np.float32]) -> float:
-    """Return by how much chi squared falls when the model with these gains is subtracted."""
-    pair = gain[..., :, None] * gain[..., None, :].conj()
-    falls = 2 * (pair.conj() * product).real - np.abs(pair) ** 2 * power
-    # Each pair is there twice.
-    return 0.5 * float(falls.sum(dtype=np.float64))
-
-
-def _aligned(gain: Complexes) -> Complexes:
-    """Return gains whose free phases are those of the neighbouring cells."""
-    gain = gain.copy()
-    for t in range(len(gain)):
-        for p in range(gain.shape[1]):
-            before = gain[t, p - 1] if p else (gain[t - 1, p] if t else None)
-            if before is not None:
-                turn = np.vdot(gain[t, p], before)
-                gain[t, p] *= turn / abs(turn) if abs(turn) > 0 else 1
-    return gain

@@ -41,6 +41,15 @@ class Block:
     #: hand, or the hands are aligned already.
     unlike: NDArray[np.complex64] | None = None
 
+    def inverse_variance(self, noise_scale: float) -> Singles:
+        """Return 1 / (`variance` scaled to the measured noise), 0 where it is 0. Shape (n_rows,).
+
+        Times a weight this is the inverse of the variance of a visibility's real part.
+        """
+        known = self.variance > 0
+        inverse = 1 / np.where(known, self.variance * np.float32(noise_scale**2), np.float32(1))
+        return np.where(known, inverse, np.float32(0))
+
 
 @dataclass(frozen=True)
 class Visibilities:

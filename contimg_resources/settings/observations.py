@@ -275,11 +275,12 @@ class ImagingSettings(Section):
         "set.",
     )
     outside: bool = Field(
-        False,
+        True,
         description="Whether bright sources outside of the image (Cas A, Cyg A, Tau A, Vir A, the "
         "Sun, and those of the reference catalogue within 12 deg) are subtracted from the "
-        "visibilities (engine `fast`), with gains of their own for each antenna, where data "
-        "improve that the solution wasn't made from. Takes about as long as the rest of an image.",
+        "visibilities (engine `fast`), with gains of their own for each antenna, where they "
+        "would add 20 % of the thermal noise or more, and where data improve that the solution "
+        "wasn't made from.",
     )
     max_flagged_fraction: float = Field(
         0.6,

@@ -37,7 +37,7 @@ _S = (
 
 
 @compiled()
-def _cosine_and_sine(q: float) -> tuple[float, float]:
+def cosine_and_sine(q: Any) -> tuple[Any, Any]:
     """Return cos(2 pi x) and sin(2 pi x) / x for q = x^2."""
     c = _C[7]
     d = _S[7]
@@ -64,7 +64,7 @@ def _see(path_m: float, per_m: Singles, flux: Singles, real: Singles, imaginary:
     for k in range(per_m.size):
         turns = path_m * per_m[k]
         x = turns - np.rint(turns)
-        cosine, sine_by_x = _cosine_and_sine(x * x)
+        cosine, sine_by_x = cosine_and_sine(x * x)
         real[k] += flux[k] * cosine
         imaginary[k] += flux[k] * (x * sine_by_x)
 
@@ -83,7 +83,7 @@ def _turn(
     for k in range(per_m.size):
         turns = path_m * per_m[k]
         x = turns - np.rint(turns)
-        cosine, sine_by_x = _cosine_and_sine(x * x)
+        cosine, sine_by_x = cosine_and_sine(x * x)
         toward_us = real[k] * cosine + imaginary[k] * (x * sine_by_x)
         one += first[k] * toward_us
         other += second[k] * toward_us

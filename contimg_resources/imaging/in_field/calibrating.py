@@ -16,22 +16,17 @@ from contimg_resources.calibration.antenna_health import Evidence, told
 from contimg_resources.calibration.antenna_record import NOTHING_KNOWN, KnownAntennas
 from contimg_resources.core.point_sources import direction_cosines
 from contimg_resources.core.progress import report_progress
-from contimg_resources.imaging.beam import power_toward
 from contimg_resources.imaging.in_field.adopting import Adopted
 from contimg_resources.imaging.in_field.evidence import antenna_evidence
+from contimg_resources.imaging.in_field.gain_loops import divide
 from contimg_resources.imaging.in_field.hands import align_hands
 from contimg_resources.imaging.in_field.refraction import Refraction, measure_refraction
 from contimg_resources.imaging.in_field.solving import FieldGains, solve_field
-from contimg_resources.imaging.in_field.sums import FieldSums, field_sums
+from contimg_resources.imaging.in_field.sums import FieldSums, brightest_sources, field_sums
 from contimg_resources.imaging.model import InFieldCalibration, InFieldSolution, ReferenceSource
 from contimg_resources.imaging.visibilities import Block, Visibilities
 from contimg_resources.instrument.primary_beam import airy_voltage
 
-#: The model has the brightest sources, which together have this share of the sum of all squared
-#: apparent flux densities; the others hardly change a gain ...
-_SHARE = 0.9999
-#: ... but at least the first number of them, and at most the second, because each costs time.
-_LEAST_SOURCES, _MOST_SOURCES = 40, 80
 #: Error of a source's position in a survey, of the two coordinates together: 0.8 arcsec.
 _POSITION_ERROR_RAD = float(np.radians(0.8 / 3600))
 #: If evidence speaks against more than this share of the antennas, the model is wrong.
@@ -75,7 +70,7 @@ def calibrate_in_field(
     that both hands of an antenna have in common.
     """
     seen, hands = align_hands(seen)
-    model, apparent_jy = _brightest(seen, sources, dish_m)
+    model, apparent_jy = brightest_sources(seen, sources, dish_m)
     if not model:
         return uncalibrated(seen, "no known source is in the beam", known, hands)
     report_progress(f"calibrating with {len(model)} sources of the field", 0.1)
@@ -201,28 +196,6 @@ def _recorded(tried: Adopted) -> InFieldSolution:
     )
 
 
-def _brightest(
-    seen: Visibilities, sources: Sequence[ReferenceSource], dish_m: tuple[float, float]
-) -> tuple[tuple[ReferenceSource, ...], NDArray[np.float64]]:
-    """Return the sources with the highest apparent flux densities, and these, Jy."""
-    sources = [s for s in sources if np.isfinite(s.flux_jy) and s.flux_jy > 0]
-    if not sources:
-        return (), np.zeros(0)
-    ra, dec = np.array([(s.ra_deg, s.dec_deg) for s in sources]).T
-    fields = np.unique(np.concatenate([np.unique(b.field_ids) for b in seen.blocks]))
-    middle_hz = float(np.mean(seen.channels_hz))
-    hz, shape = np.array([middle_hz]), seen.beam_shape
-    power = np.mean(
-        [power_toward(seen.pointings_deg[f], ra, dec, hz, dish_m, shape)[0] for f in fields], axis=0
-    )
-    apparent_jy = np.array([s.flux_at(middle_hz) for s in sources]) * power
-    order = np.argsort(-apparent_jy)
-    squares = np.cumsum(apparent_jy[order] ** 2)
-    enough = int(np.searchsorted(squares, _SHARE * squares[-1])) + 1
-    kept = order[: int(np.clip(enough, _LEAST_SOURCES, _MOST_SOURCES))]
-    return tuple(sources[i] for i in kept), apparent_jy[kept]
-
-
 def _corrected(
     block: Block, gains: FieldGains, refraction: Refraction, times_s: NDArray[np.float64]
 ) -> Block:
@@ -232,19 +205,12 @@ def _corrected(
     """
     when = np.searchsorted(times_s, block.time_s)
     one, other = (when, block.first), (when, block.second)
-    factor = (gains.gain[one] * gains.gain[other].conj()).astype(np.complex64)[:, None]
-    weight = block.weight * (np.abs(factor) ** 2)
+    factor = (gains.gain[one] * gains.gain[other].conj()).astype(np.complex64)
+    factor[gains.lost[one] | gains.lost[other]] = 0
+    values, weight = np.empty_like(block.values), np.empty_like(block.weight)
     apart_s = gains.delay_s[one] - gains.delay_s[other]
-    if apart_s.any():
-        away_hz = block.channels_hz - gains.reference_hz
-        turning = np.flatnonzero(apart_s)
-        turned = np.broadcast_to(factor, block.values.shape).copy()
-        turned[turning] *= np.exp(2j * np.pi * apart_s[turning, None] * away_hz)
-        factor = turned
-    values = block.values / factor
-    lost = gains.lost[one] | gains.lost[other]
-    if lost.any():
-        values[lost], weight[lost] = 0, 0
+    away_hz = block.channels_hz - gains.reference_hz
+    divide(block.values, block.weight, factor, apart_s, away_hz, values, weight)
     uvw_m = block.uvw_m.copy()
     uvw_m[:, :2] += np.einsum("ri,rik->rk", block.uvw_m[:, :2], refraction.terms[when, :, 1:])
     return replace(block, values=values, weight=weight, uvw_m=uvw_m)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.imaging.in_field.adopting import Adopted, Halves, adopt, solve_phases
-from contimg_resources.imaging.in_field.sums import put
+from contimg_resources.imaging.in_field.gain_loops import add_hands, mean_of_turned
 from contimg_resources.imaging.visibilities import Block, Visibilities
 
 Floats = NDArray[np.float64]
@@ -70,18 +70,20 @@ def _products(
         assert b.unlike is not None
         half = (np.searchsorted(edges_hz, b.channels_hz, side="right") - 1) % 2
         when = np.searchsorted(times_s, b.time_s)
+        inverse = b.inverse_variance(noise_scale)
         for t in range(len(times_s)):
-            rows = np.flatnonzero(when == t)
-            mean, apart, natural = b.values[rows], b.unlike[rows], b.weight[rows]
-            variance = b.variance[rows, None] * np.float32(noise_scale**2)
-            # The real part of a product of two hands, each of twice the variance of their mean.
-            known = variance > 0
-            per_variance = (natural / np.where(known, variance, 1)) ** 2 * (known / np.float32(8))
-            both = (mean + apart) * (mean - apart).conj() * per_variance
-            for k in (0, 1):
-                place = k, t, b.first[rows], b.second[rows]
-                put(product, place, both[:, half == k].sum(axis=1))
-                put(weight, place, per_variance[:, half == k].sum(axis=1))
+            add_hands(
+                b.values,
+                b.unlike,
+                b.weight,
+                inverse,
+                np.flatnonzero(when == t),
+                b.first,
+                b.second,
+                half,
+                product[:, t],
+                weight[:, t],
+            )
     total = float(weight.sum())
     power = float(product.real.sum()) / total if total > 0 else 0.0
     if power <= 0:
@@ -98,5 +100,6 @@ def _aligned(block: Block, phase: Complexes, times_s: Floats) -> Block:
     assert block.unlike is not None
     when = np.searchsorted(times_s, block.time_s)
     angle = 0.5 * np.angle(phase[when, block.first] * phase[when, block.second].conj())
-    cosine, sine = (f(angle).astype(np.float32)[:, None] for f in (np.cos, np.sin))
-    return replace(block, values=cosine * block.values - 1j * sine * block.unlike, unlike=None)
+    values = np.empty_like(block.values)
+    mean_of_turned(block.values, block.unlike, angle, values)
+    return replace(block, values=values, unlike=None)

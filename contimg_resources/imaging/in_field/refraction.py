@@ -16,16 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import speed_of_light
 
-from contimg_resources.core.point_sources import antenna_phasors, direction_cosines
+from contimg_resources.core.point_sources import direction_cosines
 from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.imaging.in_field.adopting import SIGNIFICANT, Adopted, groups_of, which
-from contimg_resources.imaging.in_field.solving import FieldGains
-from contimg_resources.imaging.in_field.sums import (
-    FieldSums,
+from contimg_resources.imaging.in_field.field_model import (
+    FieldModel,
     apparent_fluxes_jy,
-    model_visibilities,
     resolved,
 )
+from contimg_resources.imaging.in_field.solving import FieldGains
+from contimg_resources.imaging.in_field.sums import FieldSums
 from contimg_resources.imaging.model import ReferenceSource
 from contimg_resources.imaging.visibilities import Block, Visibilities
 
@@ -179,11 +179,11 @@ def _offsets(
             first, second = block.first[rows], block.second[rows]
             u, v = (block.uvw_m[rows, k].astype(np.float32) for k in (0, 1))
             left = np.zeros((2, n_antennas, n_antennas), np.complex64)
-            model = model_visibilities(sources, apparent_jy, moved, sums.antennas_m[t], hz)
-            values -= model[:, first, second].T
+            model = FieldModel.of(sources, apparent_jy, moved, sums.antennas_m[t], hz)
+            model.subtract_from(values, first, second)
             apparent_jy = np.where(wide, 0.0, apparent_jy)
-            phasors = antenna_phasors(apparent_jy, moved, sums.antennas_m[t], hz)
-            for c, phasor in enumerate(phasors):
+            for c in range(len(columns)):
+                phasor = model.phasors(c)
                 over_noise = weights[:, c] * values[:, c]
                 left[0, first, second], left[1, first, second] = u * over_noise, v * over_noise
                 per_m = 2 * np.pi * hz[c] / speed_of_light
