@@ -202,7 +202,6 @@ def _night(workshop: "Workshop", platform: "Platform", timeout_s: float) -> "tup
         of_the_night,
     )
 
-    incoming = workshop.settings.incoming_uvh5_dir
     expected = len(expected_names(DEMO_NIGHT))
     with progress("night") as say:
         say("waiting for Dagster", None)
@@ -226,7 +225,7 @@ def _night(workshop: "Workshop", platform: "Platform", timeout_s: float) -> "tup
                     )
                 time.sleep(_LOOK_S)
         say("comparing the images with the truth", None)
-        return look_back(workshop.products, DEMO_NIGHT, incoming)
+        return look_back(workshop.products, DEMO_NIGHT)
 
 
 def _hours(workshop: "Workshop", platform: "Platform", timeout_s: float) -> "tuple[HourRow, ...]":

@@ -136,31 +136,35 @@ def true_visibilities(
     Smearing over channel and integration is neglected, as in CASA's own simulator. Sources below
     30 mJy are seen by perfect dishes.
     """
-    seen = np.zeros((frequencies_hz.size, len(antenna_uvw_m), len(antenna_uvw_m)), np.complex64)
-    own_beams = effects is not None and effects.own_beams
-    groups: dict[tuple[float, bool], list[Source]] = {}
-    for s in sources:
-        own = own_beams and s.model.coefficients[0] > _LOG_OWN_BEAM
-        groups.setdefault((s.fwhm_arcsec, own), []).append(s)
-    for (fwhm_arcsec, own), group in groups.items():
-        positions = np.array([(s.ra_deg, s.dec_deg) for s in group])
-        cosines = np.stack(direction_cosines(positions[:, 0], positions[:, 1], ra0_deg, dec0_deg))
-        part = point_source_visibilities(
-            flux_densities_jy([s.model for s in group], frequencies_hz).T
-            if own
-            else apparent_flux_jy(group, ra0_deg, dec0_deg, frequencies_hz),
-            cosines,
-            antenna_uvw_m,
-            frequencies_hz,
-            effects.voltage(cosines, frequencies_hz) if own and effects is not None else None,
-            None
-            if effects is None
-            else effects.extra_turns(cosines, antenna_uvw_m, frequencies_hz, mjd),
-        )
-        if fwhm_arcsec > 0:
-            part *= _taper(fwhm_arcsec, antenna_uvw_m, frequencies_hz)
-        seen += part
-    return seen
+    # Those of one size are neighbours, and have one factor in common.
+    sources = sorted(sources, key=lambda s: s.fwhm_arcsec)
+    sizes, starts = np.unique([s.fwhm_arcsec for s in sources], return_index=True)
+    ends = [*starts[1:], len(sources)]
+    positions = np.array([(s.ra_deg, s.dec_deg) for s in sources]).reshape(-1, 2)
+    cosines = np.stack(direction_cosines(positions[:, 0], positions[:, 1], ra0_deg, dec0_deg))
+    flux_jy = flux_densities_jy([s.model for s in sources], frequencies_hz).T
+    away = np.radians(separation_deg(positions[:, 0], positions[:, 1], ra0_deg, dec0_deg))
+    power = airy_power(away[None, :], frequencies_hz[:, None])
+    voltage = turns = None
+    if effects is not None:
+        turns = effects.extra_turns(cosines, antenna_uvw_m, frequencies_hz, mjd)
+        own = np.array([s.model.coefficients[0] > _LOG_OWN_BEAM for s in sources], bool)
+        if effects.own_beams and own.any():
+            power[:, own] = 1.0
+            voltage = np.ones((frequencies_hz.size, len(antenna_uvw_m), len(sources)), np.float32)
+            voltage[..., own] = effects.voltage(cosines[:, own], frequencies_hz)
+    return point_source_visibilities(
+        flux_jy * power,
+        cosines,
+        antenna_uvw_m,
+        frequencies_hz,
+        voltage,
+        turns,
+        [
+            (slice(a, b), _taper(size, antenna_uvw_m, frequencies_hz) if size > 0 else None)
+            for size, a, b in zip(sizes, starts, ends, strict=True)
+        ],
+    )
 
 
 def _taper(fwhm_arcsec: float, antenna_uvw_m: Floats, frequencies_hz: Floats) -> Floats:
