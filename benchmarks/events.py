@@ -20,16 +20,19 @@ from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import TypeAdapter
+from scipy.optimize import minimize
 
 from benchmarks.cells import DAY, OnSky, measure_sky
 from benchmarks.replay import Replay, replay
 from benchmarks.report import describe_machine
 from benchmarks.skies import AGN_LIKE, ANNUAL, FLARING, STEADY, TWO_WALKS, Kind, Population, Sky
 from contimg_resources.casa import Progress
+from contimg_resources.core.arrays import Floats
 from contimg_resources.settings import EseSettings, VariabilitySettings
 from contimg_resources.simulation.light_curves import Watch, write_light_curves
 from contimg_resources.variability import candidates
 from contimg_resources.variability.measuring import measure_variability
+from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.points import read_points
 
 DEPTHS = (0.1, 0.2, 0.3, 0.5, 0.7)
@@ -41,6 +44,8 @@ _USUAL = Population("usual", (*(Kind(),) * 209, *AGN_LIKE.kinds[1:]))
 _YEARS_REPLAYED = 4
 #: Sources without an event on each sky, for each event of a kind.
 _ALONE = 20
+#: Light curves that are fitted with celerite2.
+_PEER_SAMPLE = 100
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,9 @@ class Times:
     main_cpu_s: float
     measures_s: float  #: Time of reading the measurements, a file a day, and their metrics.
     memory_gb: float  #: Highest memory of the process.
+    #: CPU time, seconds, of fitting one random walk with jitter to each of the sources with
+    #: celerite2 and scipy, from a sample of them: a part of what the search does.
+    peer_cpu_s: float
 
 
 @dataclass(frozen=True)
@@ -147,7 +155,7 @@ def run_events_bench(size: Size, out_dir: Path, say: Progress, seed: int = 1) ->
         times,
         sum(on_sky.cpu_s for on_sky in measured.values()),
         describe_machine(cores),
-        {name: version(name) for name in ("contimg", "numpy", "scipy", "numba")},
+        {name: version(name) for name in ("contimg", "numpy", "scipy", "numba", "celerite2")},
     )
 
 
@@ -233,4 +241,34 @@ def _times(root: Path, n_sources: int, settings: EseSettings) -> Times:
         time.thread_time() - began_main_s,
         measures_s,
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        len(curves) * _peer_cpu_s(curves),
     )
+
+
+def _peer_cpu_s(curves: LightCurves) -> float:
+    """Return the CPU time of one fit by celerite2 and scipy, seconds."""
+    import celerite2
+
+    process = celerite2.GaussianProcess(celerite2.terms.RealTerm(a=1.0, c=1.0))
+
+    def unlikelihood(logs: Floats, mjd: Floats, error: Floats, values: Floats) -> float:
+        sigma, tau_days, jitter = np.exp(logs)
+        process.mean = values.mean()
+        process.kernel = celerite2.terms.RealTerm(a=sigma**2, c=1.0 / tau_days)
+        process.compute(mjd, diag=error**2 + jitter**2, quiet=True)
+        return -float(process.log_likelihood(values))
+
+    sample = range(0, len(curves), max(1, len(curves) // _PEER_SAMPLE))
+    began_s = time.process_time()
+    for number in sample:
+        one = curves.of(number)
+        flux_jy = curves.flux_jy[one].astype(np.float64)
+        data = curves.mid_mjd[one], curves.error_jy[one] / flux_jy, np.log(flux_jy)
+        minimize(
+            unlikelihood,
+            np.log([0.1, 30.0, 0.02]),
+            args=data,
+            method="L-BFGS-B",
+            bounds=[(-7.0, 0.7), (0.0, 7.6), (-9.0, -0.7)],
+        )
+    return (time.process_time() - began_s) / len(sample)

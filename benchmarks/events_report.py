@@ -379,5 +379,10 @@ def events_page(report: EventsReport) -> str:
         f"main thread and {times.search_cpu_s:.0f} s in all; reading the measurements, one file "
         f"per day, and computing the variability metrics took {times.measures_s:.0f} s.",
         "",
+        "Fitting one random walk with jitter to each source with celerite2 and scipy (L-BFGS-B), "
+        f"which is a part of the search, would take {times.peer_cpu_s:.0f} s of CPU time, by a "
+        f"sample of them in the same process: {times.peer_cpu_s / times.search_cpu_s:.1f} times "
+        "the CPU time of the whole search.",
+        "",
     ]
     return "\n".join(lines)

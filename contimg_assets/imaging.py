@@ -72,7 +72,7 @@ def image_5min(
         )
         yield dg.MaterializeResult(
             metadata={
-                **checks_on_top(imaged.verdicts),
+                **checks_on_top((*imaged.verdicts, imaged.health)),
                 **dashboard_picture(workshop.settings, f"observations/{key}"),
                 **describe_image(imaged),
                 **dashboard_link(workshop.settings, f"observations/{key}"),
