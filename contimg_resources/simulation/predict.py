@@ -8,6 +8,7 @@ Doesn't: reading or writing a MeasurementSet.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.constants import speed_of_light
@@ -138,32 +139,29 @@ def true_visibilities(
     """
     # Those of one size are neighbours, and have one factor in common.
     sources = sorted(sources, key=lambda s: s.fwhm_arcsec)
-    sizes, starts = np.unique([s.fwhm_arcsec for s in sources], return_index=True)
-    ends = [*starts[1:], len(sources)]
+    _, starts = np.unique([s.fwhm_arcsec for s in sources], return_index=True)
+    parts = [
+        (
+            slice(first, end),
+            _taper(fwhm_arcsec, antenna_uvw_m, frequencies_hz) if fwhm_arcsec > 0 else None,
+        )
+        for first, end in pairwise([*starts, len(sources)])
+        for fwhm_arcsec in (sources[first].fwhm_arcsec,)
+    ]
     positions = np.array([(s.ra_deg, s.dec_deg) for s in sources]).reshape(-1, 2)
     cosines = np.stack(direction_cosines(positions[:, 0], positions[:, 1], ra0_deg, dec0_deg))
-    flux_jy = flux_densities_jy([s.model for s in sources], frequencies_hz).T
-    away = np.radians(separation_deg(positions[:, 0], positions[:, 1], ra0_deg, dec0_deg))
-    power = airy_power(away[None, :], frequencies_hz[:, None])
+    seen_jy = apparent_flux_jy(sources, ra0_deg, dec0_deg, frequencies_hz)
     voltage = turns = None
     if effects is not None:
         turns = effects.extra_turns(cosines, antenna_uvw_m, frequencies_hz, mjd)
-        own = np.array([s.model.coefficients[0] > _LOG_OWN_BEAM for s in sources], bool)
-        if effects.own_beams and own.any():
-            power[:, own] = 1.0
+        own = [k for k, s in enumerate(sources) if s.model.coefficients[0] > _LOG_OWN_BEAM]
+        if effects.own_beams and own:
+            models = [sources[k].model for k in own]
+            seen_jy[:, own] = flux_densities_jy(models, frequencies_hz).T
             voltage = np.ones((frequencies_hz.size, len(antenna_uvw_m), len(sources)), np.float32)
             voltage[..., own] = effects.voltage(cosines[:, own], frequencies_hz)
     return point_source_visibilities(
-        flux_jy * power,
-        cosines,
-        antenna_uvw_m,
-        frequencies_hz,
-        voltage,
-        turns,
-        [
-            (slice(a, b), _taper(size, antenna_uvw_m, frequencies_hz) if size > 0 else None)
-            for size, a, b in zip(sizes, starts, ends, strict=True)
-        ],
+        seen_jy, cosines, antenna_uvw_m, frequencies_hz, voltage, turns, parts
     )
 
 
