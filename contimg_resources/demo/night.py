@@ -91,9 +91,7 @@ def look_back(products: ProductsStore, night: NightSpec) -> tuple[NightRow, ...]
     image can't separate close doubles either.
     """
     records = _by_name(products.list_observations(), night)
-    return tuple(
-        _row(products, name, records.get(name), night) for name in expected_names(night)
-    )
+    return tuple(_row(products, name, records.get(name), night) for name in expected_names(night))
 
 
 def of_the_night(

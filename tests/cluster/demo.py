@@ -172,9 +172,7 @@ def _is_over(products: ProductsStore, platform: Platform) -> bool:
     """Return whether the observations are imaged and their runs over; mosaics may follow."""
     records = products.list_observations()
     keys = {record.key for record in records}
-    return is_over(records, _NIGHT) and all(
-        r.over for r in platform.runs() if r.partition in keys
-    )
+    return is_over(records, _NIGHT) and all(r.over for r in platform.runs() if r.partition in keys)
 
 
 def _runs(platform: Platform) -> list[dict[str, Any]]:

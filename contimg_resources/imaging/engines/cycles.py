@@ -49,8 +49,8 @@ _ENOUGH = 1.5
 #: Number of minor cycles between exact residuals from the visibilities.
 _ROUNDS = 4
 #: Sources below this many times the noise are taken out by the point-spread function well enough:
-#: its errors, some percent of its sidelobes, and those beyond its edge stay far below the noise, and
-#: no further exact residuals are computed. The components of an extended source count together.
+#: its errors, some percent, and sidelobes beyond its edge stay far below the noise, and no further
+#: exact residuals are computed. The components of an extended source count together.
 _TRUSTED = 16.0
 #: Maximum iterations of one minor cycle.
 _MOST_ITERATIONS = 3000
