@@ -158,7 +158,7 @@ def true_visibilities(
         if effects.own_beams and own:
             models = [sources[k].model for k in own]
             seen_jy[:, own] = flux_densities_jy(models, frequencies_hz).T
-            voltage = np.ones((frequencies_hz.size, len(antenna_uvw_m), len(sources)), np.float32)
+            voltage = np.ones((frequencies_hz.size, len(antenna_uvw_m), len(sources)))
             voltage[..., own] = effects.voltage(cosines[:, own], frequencies_hz)
     return point_source_visibilities(
         seen_jy, cosines, antenna_uvw_m, frequencies_hz, voltage, turns, parts
