@@ -38,7 +38,7 @@ _CONDITIONS = Conditions.of(Preset.REALISTIC)
 
 #: One observation before the calibrator's transit, which has to wait for it, and one after, under
 #: the conditions of `Preset.REALISTIC`, but without sources between 1 and 2.5 mJy: they are nearly
-#: half of all, and would add 0.08 mJy/beam to a thermal noise of 0.58 with this small array.
+#: half of all, and would add 0.06 mJy/beam to a thermal noise of 0.58 with this small array.
 DEMO_NIGHT = NightSpec(
     size=Size.SMALL,
     seed=1,
