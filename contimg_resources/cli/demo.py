@@ -67,11 +67,12 @@ def demo(
 
     First, NGC5921 from casadata is imported, solved, registered, looked up, applied and imaged, and
     compared with the observatory's published values. Then a night of the correlator's sub-band
-    files is simulated into the watched directory of a fresh platform, until every observation is
-    imaged, the hour is mosaicked and every source in the mosaic is measured. Last, a season of
-    mosaics of one field is simulated, and the platform searches its light curves for Extreme
-    Scattering Events. On a terminal the platform and the dashboard run until Ctrl-C; otherwise
-    everything is stopped. Exit code 1 when a step failed.
+    files is simulated into the watched directory of a fresh platform, with the conditions of
+    `contimg simulate --preset realistic`, until every observation is imaged, the hour is mosaicked
+    and every source in the mosaic is measured. Last, a season of mosaics of one field is simulated,
+    and the platform searches its light curves for Extreme Scattering Events. On a terminal the
+    platform and the dashboard run until Ctrl-C; otherwise everything is stopped. Exit code 1 when a
+    step failed.
 
     Example: `contimg demo --port 3000`
     """
@@ -202,7 +203,6 @@ def _night(workshop: "Workshop", platform: "Platform", timeout_s: float) -> "tup
         of_the_night,
     )
 
-    incoming = workshop.settings.incoming_uvh5_dir
     expected = len(expected_names(DEMO_NIGHT))
     with progress("night") as say:
         say("waiting for Dagster", None)
@@ -226,7 +226,7 @@ def _night(workshop: "Workshop", platform: "Platform", timeout_s: float) -> "tup
                     )
                 time.sleep(_LOOK_S)
         say("comparing the images with the truth", None)
-        return look_back(workshop.products, DEMO_NIGHT, incoming)
+        return look_back(workshop.products, DEMO_NIGHT)
 
 
 def _hours(workshop: "Workshop", platform: "Platform", timeout_s: float) -> "tuple[HourRow, ...]":

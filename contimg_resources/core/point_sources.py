@@ -4,7 +4,7 @@ Belongs here: the measurement equation of point sources, shared by simulation an
 Doesn't: the choice of sources, and the primary beam.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -37,6 +37,7 @@ def point_source_visibilities(
     frequencies_hz: Floats,
     voltage: Floats | None = None,
     extra_turns: Floats | None = None,
+    parts: Sequence[tuple[slice, Floats | None]] = ((slice(None), None),),
 ) -> Complexes:
     """Return the visibilities of point sources at one moment.
 
@@ -55,6 +56,9 @@ def point_source_visibilities(
         Response of each antenna besides `apparent_jy`; None: 1.
     extra_turns : ndarray of float, shape (frequencies, antennas, sources), optional
         Further phase of each antenna toward each source, turns; None: 0.
+    parts : sequence of (slice, ndarray or None)
+        Sources, and the factor of their visibilities, shape (frequencies, antennas, antennas), of
+        which the upper triangle is read; None: 1. By default all sources are points.
 
     Returns
     -------
@@ -83,7 +87,9 @@ def point_source_visibilities(
         apparent_jy, cosines, antenna_uvw_m, frequencies_hz, voltage, extra_turns
     )
     for channel, phasor in enumerate(phasors):
-        seen[channel] = cherk(1.0, phasor)
+        for which, factor in parts:
+            part = cherk(1.0, phasor[:, which])
+            seen[channel] += part if factor is None else part * factor[channel]
     first, second = np.triu_indices(n_antennas, 1)
     seen[:, second, first] = seen[:, first, second].conj()
     return seen
@@ -100,7 +106,7 @@ def antenna_phasors(
     """Yield each channel's factors of the antennas, shape (antennas, sources), in one array.
 
     The product of one antenna's factor with the conjugate of another's is the visibility of the
-    source, see `point_source_visibilities`, which has the same parameters.
+    source, see `point_source_visibilities`, which has the same first parameters.
     """
     from scipy.constants import speed_of_light
 

@@ -144,9 +144,11 @@ class Effects:
             # A phase of nu (nu_0 / nu)^2.
             turns = metres * (REFRACTION_HZ**2 / speed_of_light / frequencies_hz)[:, None, None]
         if self.position_m.any():
-            toward = self._uvw_m() @ np.vstack([cosines[:2], 1 + cosines[2]])
-            moved = toward * (frequencies_hz / speed_of_light)[:, None, None]
-            turns = moved if turns is None else turns + moved
+            if turns is None:
+                turns = np.zeros((frequencies_hz.size, len(antenna_uvw_m), cosines.shape[1]))
+            some = self.position_m.any(axis=1)
+            toward = self._uvw_m()[some] @ np.vstack([cosines[:2], 1 + cosines[2]])
+            turns[:, some] += toward * (frequencies_hz / speed_of_light)[:, None, None]
         return turns
 
     def _uvw_m(self) -> Floats:

@@ -8,6 +8,7 @@ import csv
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from contimg_resources.casa import Casa, Progress, no_progress
 from contimg_resources.core.errors import ConfigurationError
 from contimg_resources.core.times import SECONDS_PER_DAY, check_mjd
+from contimg_resources.imaging.model import ReferenceSource
 from contimg_resources.instrument.dsa110 import (
     FREQUENCY_MAX_HZ,
     FREQUENCY_MIN_HZ,
@@ -183,27 +185,40 @@ def simulate_night(
 _LISTED_JY, _SURVEY_BEAM_DEG = 2.5e-3, 45 / 3600
 
 
-def write_sky_list(night: NightSpec, path: Path) -> None:
-    """Write the sources of a night as a survey lists them (CSV), for ``contimg catalogue add``.
+@lru_cache(1)
+def listed_sources(night: NightSpec) -> tuple[ReferenceSource, ...]:
+    """Return the sources of a night as a survey lists them, by name.
 
-    It holds name, position (ICRS, degrees), flux density (Jy) at a frequency (GHz) and spectral
-    index over the band. A double narrower than 45 arcsec is one source at its middle; sources below
-    2.5 mJy are left out.
+    A double narrower than 45 arcsec is one source at its middle; sources below 2.5 mJy are left
+    out. Spectral indices are those over the band.
     """
     known: dict[str, dict[str, Source]] = {}
     for planned in plan_night(night):
         pointings = pointings_deg(planned.spec)
         for source in sources_near(planned.spec.sky, night.seed, pointings[:, 0], pointings[:, 1]):
             known.setdefault(source.part_of or source.name, {})[source.name] = source
+    listed = []
+    for name, source in sorted(_as_listed(known)):
+        ends_jy = source.model.flux_jy(_BAND_HZ)
+        flux_jy = float(source.model.flux_jy(REFERENCE_GHZ * 1e9))
+        index = math.log(ends_jy[1] / ends_jy[0]) / math.log(_BAND_HZ[1] / _BAND_HZ[0])
+        if flux_jy >= _LISTED_JY:
+            place = (source.ra_deg, source.dec_deg)
+            listed.append(ReferenceSource(name, *place, flux_jy, REFERENCE_GHZ, index))
+    return tuple(listed)
+
+
+def write_sky_list(night: NightSpec, path: Path) -> None:
+    """Write `listed_sources` of a night (CSV), for ``contimg catalogue add``.
+
+    The columns are name, position (ICRS, degrees), flux density (Jy) at a frequency (GHz) and
+    spectral index.
+    """
+    columns = ("name", "ra_deg", "dec_deg", "flux_jy", "reference_ghz", "spectral_index")
     with path.open("w", newline="") as stream:
         rows = csv.writer(stream)
-        rows.writerow(("name", "ra_deg", "dec_deg", "flux_jy", "reference_ghz", "spectral_index"))
-        for name, source in sorted(_as_listed(known)):
-            ends_jy = source.model.flux_jy(_BAND_HZ)
-            flux_jy = float(source.model.flux_jy(REFERENCE_GHZ * 1e9))
-            index = math.log(ends_jy[1] / ends_jy[0]) / math.log(_BAND_HZ[1] / _BAND_HZ[0])
-            if flux_jy >= _LISTED_JY:
-                rows.writerow((name, source.ra_deg, source.dec_deg, flux_jy, REFERENCE_GHZ, index))
+        rows.writerow(columns)
+        rows.writerows([getattr(s, c) for c in columns] for s in listed_sources(night))
 
 
 def _as_listed(known: Mapping[str, Mapping[str, Source]]) -> Iterator[tuple[str, Source]]:

@@ -8,6 +8,7 @@ Doesn't: reading or writing a MeasurementSet.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.constants import speed_of_light
@@ -136,31 +137,32 @@ def true_visibilities(
     Smearing over channel and integration is neglected, as in CASA's own simulator. Sources below
     30 mJy are seen by perfect dishes.
     """
-    seen = np.zeros((frequencies_hz.size, len(antenna_uvw_m), len(antenna_uvw_m)), np.complex64)
-    own_beams = effects is not None and effects.own_beams
-    groups: dict[tuple[float, bool], list[Source]] = {}
-    for s in sources:
-        own = own_beams and s.model.coefficients[0] > _LOG_OWN_BEAM
-        groups.setdefault((s.fwhm_arcsec, own), []).append(s)
-    for (fwhm_arcsec, own), group in groups.items():
-        positions = np.array([(s.ra_deg, s.dec_deg) for s in group])
-        cosines = np.stack(direction_cosines(positions[:, 0], positions[:, 1], ra0_deg, dec0_deg))
-        part = point_source_visibilities(
-            flux_densities_jy([s.model for s in group], frequencies_hz).T
-            if own
-            else apparent_flux_jy(group, ra0_deg, dec0_deg, frequencies_hz),
-            cosines,
-            antenna_uvw_m,
-            frequencies_hz,
-            effects.voltage(cosines, frequencies_hz) if own and effects is not None else None,
-            None
-            if effects is None
-            else effects.extra_turns(cosines, antenna_uvw_m, frequencies_hz, mjd),
+    # Those of one size are neighbours, and have one factor in common.
+    sources = sorted(sources, key=lambda s: s.fwhm_arcsec)
+    _, starts = np.unique([s.fwhm_arcsec for s in sources], return_index=True)
+    parts = [
+        (
+            slice(first, end),
+            _taper(fwhm_arcsec, antenna_uvw_m, frequencies_hz) if fwhm_arcsec > 0 else None,
         )
-        if fwhm_arcsec > 0:
-            part *= _taper(fwhm_arcsec, antenna_uvw_m, frequencies_hz)
-        seen += part
-    return seen
+        for first, end in pairwise([*starts, len(sources)])
+        for fwhm_arcsec in (sources[first].fwhm_arcsec,)
+    ]
+    positions = np.array([(s.ra_deg, s.dec_deg) for s in sources]).reshape(-1, 2)
+    cosines = np.stack(direction_cosines(positions[:, 0], positions[:, 1], ra0_deg, dec0_deg))
+    seen_jy = apparent_flux_jy(sources, ra0_deg, dec0_deg, frequencies_hz)
+    voltage = turns = None
+    if effects is not None:
+        turns = effects.extra_turns(cosines, antenna_uvw_m, frequencies_hz, mjd)
+        own = [k for k, s in enumerate(sources) if s.model.coefficients[0] > _LOG_OWN_BEAM]
+        if effects.own_beams and own:
+            models = [sources[k].model for k in own]
+            seen_jy[:, own] = flux_densities_jy(models, frequencies_hz).T
+            voltage = np.ones((frequencies_hz.size, len(antenna_uvw_m), len(sources)))
+            voltage[..., own] = effects.voltage(cosines[:, own], frequencies_hz)
+    return point_source_visibilities(
+        seen_jy, cosines, antenna_uvw_m, frequencies_hz, voltage, turns, parts
+    )
 
 
 def _taper(fwhm_arcsec: float, antenna_uvw_m: Floats, frequencies_hz: Floats) -> Floats:

@@ -38,7 +38,7 @@ def test_one_observation_comes_before_the_calibrator_and_has_to_wait() -> None:
 def test_a_night_of_which_nothing_has_arrived_is_not_over(tmp_path: Path) -> None:
     products = ProductsStore(str(tmp_path / "products.sqlite3"))
     assert not is_over(products.list_observations(), DEMO_NIGHT)
-    rows = look_back(products, DEMO_NIGHT, tmp_path)
+    rows = look_back(products, DEMO_NIGHT)
     assert [r.name for r in rows] == list(expected_names(DEMO_NIGHT))
     assert not any(r.imaged for r in rows)
 
@@ -53,5 +53,5 @@ def test_the_image_of_the_first_act_is_no_observation_of_the_night(tmp_path: Pat
     found = of_the_night(products.list_observations(), DEMO_NIGHT)
     assert len(products.list_observations()) == len(found) + 1
     assert [r.path.stem for r in found] == ["0", "1", "2"]
-    rows = look_back(products, DEMO_NIGHT, tmp_path)
+    rows = look_back(products, DEMO_NIGHT)
     assert [r.record for r in rows] == list(found)

@@ -175,12 +175,12 @@ def test_each_step_says_how_long_its_engine_took(night: Night) -> None:
         assert sum(step["engine_s"] for step in steps) < runs[key]
 
 
-def test_every_check_was_made_and_only_the_dead_antenna_was_found(night: Night) -> None:
+def test_every_check_was_made_and_only_antennas_are_at_fault(night: Night) -> None:
     image = night.checks("image_5min")
     health = image.pop("antennas")["evaluation"]
     assert (health["success"], health["severity"]) == (False, "WARN")
     (dead,) = DEMO_NIGHT.dead_antennas
-    assert health["description"].startswith(f"antenna {dead}: no data")
+    assert f"antenna {dead}: no data" in health["description"]
     assert set(image) == {*("image_rms", "beam_sane", "known_fluxes", "astrometry", "primary_beam")}
     solve = night.checks("caltable_set")
     assert solve.pop("caltables_current")["evaluation"]["success"]

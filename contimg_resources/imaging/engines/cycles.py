@@ -9,12 +9,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import label
 
 from contimg_resources.core.errors import ImagingFailed
 from contimg_resources.core.progress import report_progress
 from contimg_resources.core.statistics import LocalNoise, mad_rms
 from contimg_resources.imaging.engines.base import ImagingTask
 from contimg_resources.imaging.engines.clean import (
+    Mask,
+    MinorCycle,
     highest_sidelobe,
     mark_around,
     minor_cycle,
@@ -45,8 +48,9 @@ _DEEPER = 0.7
 _ENOUGH = 1.5
 #: Number of minor cycles between exact residuals from the visibilities.
 _ROUNDS = 4
-#: Below this many times the noise the point-spread function is accurate enough: its errors, some
-#: percent, stay far below the noise, and no further exact residuals are computed.
+#: Sources below this many times the noise are taken out by the point-spread function well enough:
+#: its errors, some percent, and sidelobes beyond its edge stay far below the noise, and no further
+#: exact residuals are computed. The components of an extended source count together.
 _TRUSTED = 16.0
 #: Maximum iterations of one minor cycle.
 _MOST_ITERATIONS = 3000
@@ -146,6 +150,7 @@ def clean(
     done, lowest_exact = 0, np.inf
     for _ in range(most_cycles):
         before, brightest = done, 0.0
+        taken: list[MinorCycle] = []
         # Between exact residuals the point-spread function's errors are hidden: an exact one is
         # only comparable with exact ones.
         lowest = lowest_exact
@@ -181,9 +186,10 @@ def clean(
             )
             model[minor.rows, minor.columns] += minor.flux_jy
             done += minor.n_iterations
+            taken.append(minor)
             take_components_out(residual, point.psf, minor.rows, minor.columns, minor.flux_jy)
         report_progress(f"{done} iterations, residual {1e3 * _highest(residual, task):.3g} mJy")
-        trusted = brightest <= _TRUSTED * task.noise_jy
+        trusted = max(brightest, _largest_jy(taken, mask)) <= _TRUSTED * task.noise_jy
         if done == before or residual_of is None or trusted:
             break
         residual = residual_of(model)
@@ -195,6 +201,16 @@ def _seeds(residual: Singles, noise: LocalNoise, least_jy: float) -> tuple[Integ
     rows, columns = np.nonzero(np.abs(residual) > max(least_jy, _MASK_SIGMA * noise.least_jy))
     seeds = np.abs(residual[rows, columns]) > _MASK_SIGMA * noise.at(rows, columns)
     return rows[seeds], columns[seeds]
+
+
+def _largest_jy(taken: list[MinorCycle], mask: Mask) -> float:
+    """Return the largest flux density that components have in one island of a mask, Jy."""
+    islands, n = label(mask)
+    total_jy = np.zeros(n + 1)
+    for minor in taken:
+        where = islands[minor.rows, minor.columns]
+        total_jy += np.bincount(where, minor.flux_jy, n + 1)
+    return float(np.abs(total_jy).max())
 
 
 def _highest(residual: Singles, task: ImagingTask) -> float:
