@@ -347,9 +347,9 @@ def events_page(report: EventsReport) -> str:
         "",
         "## The check of the threshold",
         "",
-        "Each search counts the false alarms in the sources' own light curves, mirrored (without "
-        "sources with known flares or steps) and with shuffled innovations: see [the description "
-        "of the search](variability.md). Number in 1000 source-years, and number in source-years:",
+        "Each search counts the false alarms in the sources' own light curves (without those with "
+        "known flares or steps), mirrored and with shuffled innovations: see [the description of "
+        "the search](variability.md). Number in 1000 source-years, and number in source-years:",
         "",
         *markdown_table(_OWN_HEADINGS, _own_alarm_rows(report.skies)),
         "",

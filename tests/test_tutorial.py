@@ -24,7 +24,7 @@ FASTER = {
     "CONTIMG_IMAGING__SUB_BANDS": "0",
 }
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 
 def blocks(language: str) -> list[str]:

@@ -10,10 +10,13 @@ curves may have another distribution, so two kinds of curves are made of each:
   symmetric, as every normal distribution is, has as many false alarms as before.
 - *shuffled*: the innovations of the source (what the measurements before don't predict, over its
   standard deviation) are shuffled in blocks and coloured with its noise again. So the curve keeps
-  its covariance, times, errors and signs, and outliers and flares keep their heights, but no dip of
-  some length is left. Shuffled blocks of the light curve itself, which would have to be longer than
+  its covariance, times, errors and signs, and outliers keep their heights, but no dip of some
+  length is left. Shuffled blocks of the light curve itself, which would have to be longer than
   tau, would leave a few blocks, and a step between two of them. A block of innovations holds an
   outlier together with the measurements after it: alone, it would become a walk, which lasts.
+
+Sources with known flares or steps are left out: mirrored flares are dips, and shuffled ones aren't
+what the search knows as flares.
 """
 
 import math
@@ -98,9 +101,9 @@ def shuffled(curves: LogCurves, noise: Floats, random: np.random.Generator) -> L
 class OwnAlarms:
     """The check of a threshold on the sources' own light curves."""
 
-    flipped: Alarms  #: On mirrored light curves, without the sources with known flares or steps.
+    flipped: Alarms  #: On mirrored light curves.
     shuffled: Alarms  #: On shuffled light curves.
-    n_flaring: int  #: Number of sources with known flares or steps, which aren't mirrored.
+    n_flaring: int  #: Number of sources with known flares or steps, which are left out.
     measured: float  #: The threshold that was checked.
     threshold: float  #: The threshold in use: higher if the shuffled light curves require it.
 
@@ -153,10 +156,9 @@ def measure_alarms(
     """Check a threshold on the sources' own light curves.
 
     Sources are chosen in proportion to the probability that they vary intrinsically, as for the
-    threshold. `without` are the sources with candidates; `flaring` those with known flares or
-    steps, which would be dips and steps in flipped light curves; shape (n_sources,). `search`
-    returns the scores of the candidates in light curves. `accepted` is the number of false alarms
-    in 1000 source-years.
+    threshold. `without` are the sources with candidates, `flaring` those with known flares or
+    steps; shape (n_sources,). `search` returns the scores of the candidates in light curves.
+    `accepted` is the number of false alarms in 1000 source-years.
 
     If shuffled light curves have significantly more of them, the threshold is raised to the score
     at which an exponential tail of their scores has the accepted rate. Flipped light curves don't
@@ -173,20 +175,27 @@ def measure_alarms(
     chosen[order[:n_chosen]] = True
     chosen &= ~without
     noise = noises.grid[log_posterior.argmax(axis=1)]
-    told: list[tuple[Alarms, Floats]] = []
-    for is_flipped in (True, False):
-        which = np.flatnonzero(chosen & ~flaring if is_flipped else chosen)
-        few, scores = logs.chosen(which), np.empty(0)
-        if len(which):
-            made = flipped(few) if is_flipped else shuffled(few, noise[which], random)
-            flux, error = flux_of(made)
-            own = curves.only(np.isin(np.arange(len(curves)), which))
-            scores = np.array([*search(replace(own, flux_jy=flux, error_jy=error))])
-        years = source_years(few.offsets, few.mjd) if len(which) else 0.0
-        told.append((Alarms(len(scores), years, accepted), scores))
-    (of_flipped, _), (of_shuffled, scores) = told
+    which = np.flatnonzero(chosen & ~flaring)
+    few, own = logs.chosen(which), curves.only(np.isin(np.arange(len(curves)), which))
+    years = source_years(few.offsets, few.mjd) if len(which) else 0.0
+
+    def scores_in(made: LogCurves) -> Floats:
+        flux, error = flux_of(made)
+        return np.array([*search(replace(own, flux_jy=flux, error_jy=error))])
+
+    in_flipped = in_shuffled = np.empty(0)
+    if len(which):
+        in_flipped = scores_in(flipped(few))
+        in_shuffled = scores_in(shuffled(few, noise[which], random))
+    of_shuffled = Alarms(len(in_shuffled), years, accepted)
     raised = threshold
     if of_shuffled.is_more:
-        tail = float(np.mean(scores - threshold))
+        tail = float(np.mean(in_shuffled - threshold))
         raised += tail * float(np.log(of_shuffled.rate / accepted))
-    return OwnAlarms(of_flipped, of_shuffled, int(np.sum(chosen & flaring)), threshold, raised)
+    return OwnAlarms(
+        Alarms(len(in_flipped), years, accepted),
+        of_shuffled,
+        int(np.sum(chosen & flaring)),
+        threshold,
+        raised,
+    )

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from contimg_resources.core.arrays import Bools
 from contimg_resources.settings import EseSettings
 from contimg_resources.simulation.light_curves import Watch, steady_light_curves
 from contimg_resources.variability.alarms import (
@@ -117,28 +118,35 @@ def test_long_maxima_are_told_and_raise_no_threshold() -> None:
 
 def test_more_false_alarms_in_shuffled_curves_raise_the_threshold_to_the_accepted_rate() -> None:
     curves, logs = walks(60, 5)
-    nothing = np.zeros(60, np.bool_)
+    flaring = np.arange(60) < 20
     scores = THRESHOLD + np.random.default_rng(5).exponential(3.0, 12)
-    told = measure_alarms(
-        curves,
-        logs,
-        KNOWN,
-        np.zeros((60, 1)),
-        without=nothing,
-        flaring=~nothing,
-        threshold=THRESHOLD,
-        accepted=5.0,
-        search=lambda made: scores.tolist(),
-    )
-    # All sources have known flares: none is mirrored.
-    assert told.n_flaring == 60
-    assert (told.flipped.n, told.flipped.source_years) == (0, 0.0)
-    assert "unknown" in told.words()
+
+    def check(flaring: Bools) -> OwnAlarms:
+        return measure_alarms(
+            curves,
+            logs,
+            KNOWN,
+            np.zeros((60, 1)),
+            without=np.zeros(60, np.bool_),
+            flaring=flaring,
+            threshold=THRESHOLD,
+            accepted=5.0,
+            search=lambda made: scores[: len(made)].tolist(),
+        )
+
+    told = check(flaring)
+    assert told.n_flaring == 20
+    assert told.flipped.source_years == told.shuffled.source_years > 0
     expected = 12 / (5e-3 * told.shuffled.source_years)
     assert told.threshold - THRESHOLD == pytest.approx(
         np.mean(scores - THRESHOLD) * np.log(expected)
     )
     assert f"raised from 12.0 to {told.threshold:.1f}" in told.warning()
+    # Shuffled flares aren't noise, and flipped ones are dips.
+    none = check(np.ones(60, np.bool_))
+    assert (none.flipped, none.threshold) == (none.shuffled, THRESHOLD)
+    assert none.shuffled.source_years == 0
+    assert "unknown" in none.words()
 
 
 def test_the_interval_of_a_rate_is_that_of_a_poisson_process() -> None:
