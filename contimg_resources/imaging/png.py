@@ -175,7 +175,7 @@ def brightness_levels(pixels: Floats, rms_jy: float) -> tuple[float, float, floa
 
 
 def brightest_pixels(pixels: Floats, side: int) -> Floats:
-    """Return a smaller image, each pixel the brightest of the pixels that it covers.
+    """Return a smaller image, each pixel the brightest of the pixels that it covers, NaN without.
 
     Parameters
     ----------
@@ -189,4 +189,4 @@ def brightest_pixels(pixels: Floats, side: int) -> Floats:
         np.linspace(0, n, max(1, round(n * min(side, longer) / longer)) + 1).astype(int)[:-1]
         for n in pixels.shape
     )
-    return np.asarray(np.maximum.reduceat(np.maximum.reduceat(pixels, rows, 0), columns, 1))
+    return np.asarray(np.fmax.reduceat(np.fmax.reduceat(pixels, rows, 0), columns, 1))
