@@ -110,6 +110,7 @@ def choose_addresses(workshop: Workshop) -> dict[str, str]:
         **images,
         "/antennas": "/antennas",
         "/antennas/{key}": f"/antennas/{key}",
+        "/primary-beam": "/primary-beam",
         "/caltables/{name}/{version:int}": f"/caltables/{calibration.name}/{calibration.version}",
         "/names": "/names?" + urlencode({"name": "3C48"}),
         **{f"/vo/{place}": f"/vo/{place}?{asked}" for place, asked in vo.items()},
