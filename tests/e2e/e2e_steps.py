@@ -17,14 +17,16 @@ def flag_most(ms: Path) -> None:
     tb.close()
 
 
-def flagged_share(ms: Path) -> float:
-    """Return the flagged share of the data between antennas that have any."""
+def flagged_share(request: tuple[Path, tuple[str, ...]]) -> float:
+    """Return the flagged share of an MS, without antennas that had no data on arrival."""
     from casatools import table
 
+    ms, dead = request
     tb = table()
     tb.open(str(ms))
     flags, first, second = (tb.getcol(name) for name in ("FLAG", "ANTENNA1", "ANTENNA2"))
     tb.close()
-    has_data = ~flags.all(axis=(0, 1))
-    working = np.union1d(first[has_data], second[has_data])
+    tb.open(str(ms / "ANTENNA"))
+    working = np.flatnonzero(~np.isin(tb.getcol("NAME"), dead))
+    tb.close()
     return float(flags[..., np.isin(first, working) & np.isin(second, working)].mean())

@@ -161,7 +161,8 @@ def test_what_dagster_shows_of_calibration_is_what_its_tables_and_ms_hold(
         told = shown[f"flag_fraction_{kind.lower()}"]
         assert told == pytest.approx(quality["flagged_fraction"], abs=1e-3), kind
     for metadata in night.materializations("calibrated_ms").values():
-        counted = casa.run(flagged_share, Path(metadata["ms"]), label="count")
+        request = Path(metadata["ms"]), DEMO_NIGHT.dead_antennas
+        counted = casa.run(flagged_share, request, label="count")
         assert metadata["flag_fraction"] == pytest.approx(counted, abs=1e-3)
         assert metadata["flag_fraction_arrived"] <= metadata["flag_fraction"]
         assert 0 <= metadata["flag_fraction_rfi"] < 0.5
