@@ -115,17 +115,19 @@ def draw(
     columns, rows = size_of(grid)
     part = box or Box(0, 0, columns, rows)
     is_small = width is not None and width < -(-part.columns // step_of(part))
-    if width and is_small and on is box is None and layer.scale is Scale.SKY:
+    ends: tuple[float, float, float | None]
+    if width and is_small and on is None and box is None and layer.scale is Scale.SKY:
         # In one pass: the brightest pixels are also those that the levels depend on.
         with fits.open(layer.path, memmap=True) as hdus:
             pixels = brightest_pixels(_plane(hdus), round(max(columns, rows) * width / columns))
-        low, high, linear = brightness_levels(pixels, layer.rms_jy)
+        ends = brightness_levels(pixels, layer.rms_jy)
     else:
         step = step_of(part)
         pixels = _averaged(layer, part) if on is None else _resampled(layer, on, part, step, 1)
-        low, high, linear = _levels(layer)
+        ends = _levels(layer)
         if width and is_small:
             pixels = brightest_pixels(pixels, round(max(pixels.shape) * width / pixels.shape[1]))
+    low, high, linear = ends
     if linear is None:
         scaled = np.clip((pixels - low) / (high - low), 0.0, 1.0)
     else:
