@@ -298,11 +298,23 @@ def test_the_answer_is_the_one_that_looking_at_every_set_gives(
 
 
 @pytest.mark.parametrize("reach", [1.0, 4000.0])
-def test_with_ten_thousand_sets_a_look_up_takes_milliseconds_at_most(
+def test_a_look_up_among_ten_thousand_sets_takes_little_longer_than_among_one(
     filled: CalibrationRegistry, reach: float
 ) -> None:
-    put(filled, [Row(MJD, reach, reach, 16.0, LAYOUT, "active")])
     generator = random.Random(5)
+
+    def least_s() -> float:
+        durations = []
+        for _ in range(300):
+            mjd = MJD + generator.uniform(-0.9, 0.9)
+            begin = time.perf_counter()
+            filled.active(mjd, layout=LAYOUT, declination_deg=16.1)
+            durations.append(time.perf_counter() - begin)
+        # The best tenth: what the look-up costs when nobody else uses the computer.
+        return sorted(durations)[30]
+
+    put(filled, [Row(MJD, reach, reach, 16.0, LAYOUT, "active")])
+    among_one_s = least_s()
     with filled.write() as connection:
         seed = connection.execute(sa.select(caltable_sets)).one()._mapping
         sets = []
@@ -314,12 +326,4 @@ def test_with_ten_thousand_sets_a_look_up_takes_milliseconds_at_most(
         connection.execute(sa.insert(caltable_sets), sets)
         # Postgres itself does it a minute after many rows were inserted.
         connection.execute(sa.text("ANALYZE"))
-    durations = []
-    for _ in range(300):
-        mjd = MJD + generator.uniform(-0.9, 0.9)
-        begin = time.perf_counter()
-        filled.active(mjd, layout=LAYOUT, declination_deg=16.1)
-        durations.append(time.perf_counter() - begin)
-    # The best tenth: what the look-up costs when nobody else uses the computer.
-    limit_s = 1e-3 if filled.path is not None else 5e-3
-    assert sorted(durations)[30] < limit_s
+    assert least_s() < 4 * among_one_s
