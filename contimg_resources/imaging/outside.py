@@ -62,6 +62,9 @@ _INTERVAL, _PARTS = 4, 16
 #: source, where there is none, is solved as well, and the source without it has to improve this
 #: many times more than it does without the source.
 _BESIDE_NOTHING = 4.0
+#: What is found with more than this many times the flux density that the sidelobes of the dishes
+#: let through isn't the source.
+_MOST_TIMES = 10.0
 
 
 def subtract_outside(
@@ -91,8 +94,9 @@ def subtract_outside(
     the residual of the field's model; or else, where that doesn't improve the other integrations of
     the interval, one gain of all antennas. Between intervals and parts gains are interpolated.
     """
+    middle_hz = float(np.mean(seen.channels_hz))
     candidates = [
-        (name, away_deg, parts)
+        (name, away_deg, parts, response * sum(float(p.model.flux_jy(middle_hz)) for p in parts))
         for name, away_deg, parts, response in _candidates(seen, known, dish_m)
         if _effect(seen, parts, response) > _LEAST_EFFECT
     ]
@@ -104,9 +108,9 @@ def subtract_outside(
     if isinstance(work, str):
         return seen, OutsideSources(f"nothing outside of the image was subtracted: {work}")
     outcomes = []
-    for name, away_deg, parts in candidates:
+    for name, away_deg, parts, expected_jy in candidates:
         report_progress(f"looking for {name}, {away_deg:.1f} deg away", 0.15)
-        outcomes.append(work.subtract(name, away_deg, parts))
+        outcomes.append(work.subtract(name, away_deg, parts, _MOST_TIMES * expected_jy))
     done = [o for o in outcomes if o.subtracted]
     told = [f"{o.name} ({o.away_deg:.1f} deg away, {1e3 * o.apparent_jy:.0f} mJy)" for o in done]
     left = [o.name for o in outcomes if not o.subtracted]
@@ -293,7 +297,7 @@ class _Work:
         """Subtract the model of the field from the residual; return why it can't be done."""
         model, _ = brightest_sources(self.seen, field, dish_m)
         if not model:
-            return ""
+            return "without known sources in the field, these can't be told from others"
         ra, dec = np.array([(s.ra_deg, s.dec_deg) for s in model]).T
         cosines = np.stack(direction_cosines(ra, dec, *self.seen.phase_center_deg))
         antennas_m = []
@@ -321,8 +325,10 @@ class _Work:
             list(pool.map(subtract, range(len(self.rows))))
         return ""
 
-    def subtract(self, name: str, away_deg: float, parts: Sequence[Outlier]) -> OutsideSource:
-        """Subtract one source, as long as independent data improve."""
+    def subtract(
+        self, name: str, away_deg: float, parts: Sequence[Outlier], most_jy: float
+    ) -> OutsideSource:
+        """Subtract one source, as long as independent data improve, if it isn't too bright."""
         nothing_found = OutsideSource(name, away_deg, subtracted=False)
         view = self._view(parts)
         product, power = self._sums(view)
@@ -352,7 +358,8 @@ class _Work:
             )
             if kind == "array":
                 break
-        if beside > _BESIDE_NOTHING * solved(*self._sums(nothing))[2]:
+        is_itself = beside > _BESIDE_NOTHING * solved(*self._sums(nothing))[2]
+        if is_itself and found.apparent_jy <= most_jy:
             self.taken += [(view, gain) for gain in gains]
             return found
         for gain in gains:

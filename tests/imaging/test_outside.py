@@ -137,6 +137,17 @@ def test_what_is_not_there_is_not_subtracted(
     assert got is clean
 
 
+def test_without_known_sources_in_the_field_nothing_is_subtracted(
+    drift: Drift, field: tuple[Visibilities, tuple[ReferenceSource, ...]]
+) -> None:
+    clean, _ = field
+    pointing = drift.pointings[12]
+    beside = ReferenceSource("3C0", pointing[0] + 6, pointing[1], 20.0, 1.4, -0.7)
+    got, outcome = subtract_outside(clean, (beside,), (), DISH_M)
+    assert "without known sources in the field" in outcome.why
+    assert got is clean
+
+
 def test_a_short_observation_is_left_alone(
     field: tuple[Visibilities, tuple[ReferenceSource, ...]],
 ) -> None:
