@@ -30,7 +30,7 @@ from contimg_resources.variability.points import DayPoints, write_points
 from contimg_resources.variability.tables import variability_path, write_variability
 from tests.export import made_up
 
-#: One source of so many is variable.
+#: Number of sources of which one is variable.
 _VARIABLE_EVERY = 97
 #: Kinds of images that the page of an observation shows.
 _IMAGES = (ArtefactKind.IMAGE, ArtefactKind.IMAGE_PBCOR, ArtefactKind.PRIMARY_BEAM)

@@ -30,17 +30,18 @@ if TYPE_CHECKING:
 
 #: Sources are used above this response of the model, and above this expected S/N.
 _LEAST_RESPONSE, _LEAST_SNR = 0.15, 20.0
-#: A source is isolated when nothing brighter than this share of it is within so many major axes.
+#: A source is isolated when nothing brighter than this share of it is nearer than this number of
+#: major axes of the beam.
 _COMPANION, _COMPANION_BEAMS = 0.03, 2.0
 #: Largest size of a source, in minor axes of the beam: a wider one loses 5 % of its peak.
 _WIDEST = 0.3
-#: A source's peak is looked for within so many minor axes of its position.
+#: Largest distance of a source's peak from its position, in minor axes of the beam.
 _NEAR = 0.35
 #: Minimum number of sources of a fit.
 _LEAST_SOURCES = 15
 #: Relative error of the catalogue's flux densities, at least, and where it is unbelievable.
 _LEAST_SCATTER, _MOST_SCATTER = 0.03, 0.5
-#: A source that differs from the fit by so many errors is left out.
+#: A source that differs from the fit by more standard errors than this is left out.
 _OUTLIER_SIGMA = 4.0
 _ROUNDS = 8
 #: Limits of logarithm of scale, width, offsets (degrees) and ellipticity.
